@@ -4,11 +4,11 @@ A scheduler is made on an optimizer and stepped after it, once an epoch (CyclicL
 once a batch). They need nothing of an optimizer but its `param_groups`.
 """
 
-from .base import LRScheduler
-from .combined import ChainedScheduler, SequentialLR
-from .cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
-from .cyclic import CyclicLR, OneCycleLR
-from .factors import (
+from backlit.optim.lr_scheduler.base import LRScheduler
+from backlit.optim.lr_scheduler.combined import ChainedScheduler, SequentialLR
+from backlit.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from backlit.optim.lr_scheduler.cyclic import CyclicLR, OneCycleLR
+from backlit.optim.lr_scheduler.factors import (
     ConstantLR,
     ExponentialLR,
     LambdaLR,
@@ -18,7 +18,7 @@ from .factors import (
     PolynomialLR,
     StepLR,
 )
-from .plateau import ReduceLROnPlateau
+from backlit.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
 _LRScheduler = LRScheduler  # the name before PyTorch 2.0
 

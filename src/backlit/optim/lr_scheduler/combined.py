@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from backlit.errors import ArgumentError
-
-from .base import ORDER_WARNING, LRScheduler, Schedulable, current_rates, write_rate
-from .plateau import ReduceLROnPlateau
+from backlit.optim.lr_scheduler.base import (
+    ORDER_WARNING,
+    LRScheduler,
+    Schedulable,
+    current_rates,
+    write_rate,
+)
+from backlit.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
 
 class _Composite(LRScheduler):
@@ -85,8 +90,9 @@ class SequentialLR(_Composite):
             wrong number of milestones.
 
     >>> sgd = backlit.optim.SGD([backlit.zeros(1, requires_grad=True)], lr=0.8)
-    >>> warmup = LinearLR(sgd, start_factor=0.5, total_iters=2)
-    >>> schedule = SequentialLR(sgd, [warmup, ExponentialLR(sgd, gamma=0.5)], milestones=[2])
+    >>> warmup = backlit.optim.lr_scheduler.LinearLR(sgd, start_factor=0.5, total_iters=2)
+    >>> decay = backlit.optim.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> schedule = SequentialLR(sgd, [warmup, decay], milestones=[2])
     >>> for _ in range(4):
     ...     print(round(schedule.get_last_lr()[0], 6)); sgd.step(); schedule.step()
     0.4
@@ -140,8 +146,9 @@ class ChainedScheduler(_Composite):
         TypeError, ArgumentError: no schedulers, a foreign one, or one that needs a metric.
 
     >>> sgd = backlit.optim.SGD([backlit.zeros(1, requires_grad=True)], lr=0.8)
-    >>> half = ConstantLR(sgd, factor=0.5, total_iters=2)
-    >>> schedule = ChainedScheduler([half, ExponentialLR(sgd, gamma=0.5)])
+    >>> half = backlit.optim.lr_scheduler.ConstantLR(sgd, factor=0.5, total_iters=2)
+    >>> decay = backlit.optim.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> schedule = ChainedScheduler([half, decay])
     >>> sgd.step(); schedule.step(); schedule.get_last_lr()
     [0.2]
     """

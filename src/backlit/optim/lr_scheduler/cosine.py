@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from backlit.errors import ArgumentError
-
-from .base import LRScheduler, Schedulable, is_count, is_number
+from backlit.optim.lr_scheduler.base import LRScheduler, Schedulable, is_count, is_number
 
 
 class CosineAnnealingLR(LRScheduler):

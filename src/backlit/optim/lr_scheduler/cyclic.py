@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from backlit.errors import ArgumentError
-
-from .base import (
+from backlit.optim.lr_scheduler.base import (
     LRScheduler,
     Schedulable,
     check_optimizer,
@@ -17,7 +16,7 @@ from .base import (
     per_group,
     write_rate,
 )
-from .factors import attributes_of
+from backlit.optim.lr_scheduler.factors import attributes_of
 
 Rates = float | Sequence[float]
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from backlit.errors import ArgumentError
-
-from .base import LRScheduler, Schedulable, check_optimizer, per_group
+from backlit.optim.lr_scheduler.base import LRScheduler, Schedulable, check_optimizer, per_group
 
 Lambda = Callable[[int], float]
 

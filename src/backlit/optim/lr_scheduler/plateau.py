@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, SupportsFloat
 
 from backlit.errors import ArgumentError
-
-from .base import (
+from backlit.optim.lr_scheduler.base import (
     EPOCH_WARNING,
     LRScheduler,
     Schedulable,
