@@ -13,6 +13,22 @@ PARALLEL := --numprocesses auto
 PYTHONS := python3 python3.15 python3.14 python3.13 python3.12 python3.11 python
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
+define MAKE_VENV
+	for python in $(PYTHONS); do \
+		if $$python -c "$(IS_NEW_ENOUGH)" 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Backlit needs Python 3.11 or newer. None of these is: $(PYTHONS)."; \
+		echo "Install one, or name yours: make $(MAKECMDGOALS) PYTHONS=/path/to/python3"; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$found --version) ..."; \
+	$$found -m venv --clear $(VENV) || { \
+		echo "$$found cannot make virtual environments; on Debian and Ubuntu, install python3-venv."; \
+		exit 1; \
+	}
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all parity bench lint format lock clean
 
@@ -55,20 +71,8 @@ clean: ## remove the environment and every cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): $(LOCK) pyproject.toml
-	@rm -rf $(VENV)
-	@for python in $(PYTHONS); do \
-		if $$python -c "$(IS_NEW_ENOUGH)" 2>/dev/null; then found=$$python; break; fi; \
-	done; \
-	if [ -z "$$found" ]; then \
-		echo "Backlit needs Python 3.11 or newer. None of these is: $(PYTHONS)."; \
-		echo "Install one, or name yours: make $(MAKECMDGOALS) PYTHONS=/path/to/python3"; \
-		exit 1; \
-	fi; \
-	echo "Setting up $(VENV) with $$($$found --version) ..."; \
-	$$found -m venv $(VENV) || { \
-		echo "$$found cannot make virtual environments; on Debian and Ubuntu, install python3-venv."; \
-		exit 1; \
-	}
+	@if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(MAKE_VENV); fi
+	@echo "Installing the pinned dependencies into $(VENV) ..."
 	@$(PIP) --require-hashes --requirement $(LOCK)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
