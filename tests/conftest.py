@@ -1,0 +1,70 @@
+"""What every test runs under: Hypothesis profiles, and a watch on process-wide state."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# `ci` draws the same few examples on every run: a failure is a change in the code, not bad luck.
+settings.register_profile(
+    "ci", derandomize=True, max_examples=25, deadline=None, database=None, print_blob=True
+)
+settings.register_profile("full", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+THREAD_GRACE_S = 2.0
+"""How long a thread that is already finishing may take to be gone."""
+
+
+def library_state() -> dict[str, Any]:
+    """Every process-wide setting of Backlit, by the name under which a user would change it."""
+    import backlit
+    from backlit import config
+    from backlit.core import printing
+
+    probes: dict[str, Callable[[], Any]] = {
+        name: getattr(backlit, name)
+        for name in ("is_grad_enabled", "is_inference_mode_enabled", "get_default_dtype")
+        if hasattr(backlit, name)
+    }
+    state = {name: probe() for name, probe in probes.items()}
+    state["get_printoptions"] = printing.get_printoptions()
+    state.update({f"config.{name}": config.get(name) for name in config.FLAGS})
+    return state
+
+
+def threads_left(before: set[threading.Thread]) -> list[str]:
+    """Names of the threads that were started since and do not finish within the grace period."""
+    deadline = time.monotonic() + THREAD_GRACE_S
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in started:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return sorted(thread.name for thread in started if thread.is_alive())
+
+
+def leaks(state_before: dict[str, Any], threads_before: set[threading.Thread]) -> list[str]:
+    """One line for each thing that is not as it was."""
+    after = library_state()
+    found = [
+        f"{name} was {value!r} and is {after.get(name)!r}"
+        for name, value in state_before.items()
+        if after.get(name) != value
+    ]
+    return found + [f"thread {name!r} is still running" for name in threads_left(threads_before)]
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_state() -> Iterator[None]:
+    """A test leaves grad mode, default dtype, print options, flags and threads as it found them."""
+    state_before = library_state()
+    threads_before = set(threading.enumerate())
+    yield
+    found = leaks(state_before, threads_before)
+    if found:
+        pytest.fail("the test leaks global state:\n  " + "\n  ".join(found))
