@@ -1,0 +1,170 @@
+"""Automatic differentiation: backward, grad, and gradient modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backlit.autograd import methods as _methods  # noqa: F401 - binds Tensor.backward
+from backlit.autograd.engine import Walk, accumulate, locate
+from backlit.core.era import local
+from backlit.core.tensor import Tensor
+from backlit.errors import GradientError
+
+
+def _listed(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, (tuple, list)) else [x]
+
+
+def _roots(tensors: Any, gradients: Any) -> list[tuple[Tensor, Tensor | None]]:
+    ts = _listed(tensors)
+    gs = _listed(gradients) if gradients is not None else [None] * len(ts)
+    for t, g in zip(ts, gs, strict=True):
+        if not t.requires_grad:
+            raise GradientError(
+                "element 0 of tensors does not require grad and does not have a grad_fn: nothing that it was computed "
+                "from has requires_grad=True; set it on a leaf, or check for detach() and no_grad()."
+            )
+        if g is not None and g.shape != t.shape:
+            raise GradientError(
+                f"Mismatch in shape: the gradient has shape {tuple(g.shape)} and the tensor {tuple(t.shape)}; they "
+                "must be equal."
+            )
+    return list(zip(ts, gs, strict=True))
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add d(tensors)/d(leaf) to the ``.grad`` of every leaf (or of ``inputs`` only)."""
+    retain = create_graph if retain_graph is None else retain_graph
+    wanted = _listed(inputs) if inputs is not None else None
+    walk = Walk(_roots(tensors, grad_tensors), wanted, retain, create_graph)
+    walk.run()
+    if wanted is None:
+        for leaf, g in walk.leaf_gradients.values():
+            accumulate(leaf, g, create_graph)
+        return
+    for t, g in zip(wanted, _results(walk), strict=True):
+        if g is not None:
+            accumulate(t, g, create_graph)
+
+
+def _results(walk: Walk) -> list[Tensor | None]:
+    """The gradient of each wanted tensor, in order."""
+    found: list[Tensor | None] = []
+    for where in walk.targets:
+        if isinstance(where, Tensor):
+            hit = walk.leaf_gradients.get(id(where))
+            found.append(hit[1] if hit is not None else None)
+        else:
+            found.append(walk.found.get((where[0].sequence, where[1].id)))
+    return found
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` with respect to ``inputs`` (any tensors), without touching ``.grad``."""
+    retain = create_graph if retain_graph is None else retain_graph
+    wanted = _listed(inputs)
+    for t in wanted:
+        if not t.requires_grad:
+            raise GradientError("One of the differentiated Tensors does not require grad; set requires_grad on it.")
+    walk = Walk(_roots(outputs, grad_outputs), wanted, retain, create_graph)
+    walk.run()
+    found = _results(walk)
+    if materialize_grads:
+        from backlit.core.create import full_constant
+
+        return tuple(full_constant(t.shape, 0, t.dtype) if g is None else g for t, g in zip(wanted, found, strict=True))
+    if not allow_unused and any(g is None for g in found):
+        raise GradientError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+            "this is the desired behavior."
+        )
+    return tuple(found)
+
+
+class set_grad_enabled:  # noqa: N801 - PyTorch's name
+    """Switch the recording of gradients on or off; as a context manager, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        self.previous = local.era.here.grad
+        self.mode = mode
+        local.era.set_grad(mode)
+
+    def __enter__(self) -> None:
+        local.era.set_grad(self.mode)
+
+    def __exit__(self, *exc: Any) -> None:
+        local.era.set_grad(self.previous)
+
+
+class _Mode:
+    """A gradient mode as context manager and decorator."""
+
+    mode = False
+
+    def __init__(self, function: Any = None) -> None:
+        self._previous: list[bool] = []
+        self._function = function
+
+    def __enter__(self) -> None:
+        self._previous.append(local.era.here.grad)
+        local.era.set_grad(self.mode)
+
+    def __exit__(self, *exc: Any) -> None:
+        local.era.set_grad(self._previous.pop())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        import functools
+
+        if self._function is not None:
+            with type(self)():
+                return self._function(*args, **kwargs)
+        (function,) = args
+        kind = type(self)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with kind():
+                return function(*args, **kwargs)
+
+        return call
+
+
+class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Results computed inside do not require gradients."""
+
+
+class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Gradients are recorded inside, also within `no_grad`."""
+
+    mode = True
+
+
+class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
+    """`no_grad` for code that will never need gradients of what it computes."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(None if isinstance(mode, bool) else mode)
+        self.mode = isinstance(mode, bool) and not mode
+
+
+def is_grad_enabled() -> bool:
+    """Whether gradients are being recorded."""
+    return bool(local.era.here.grad)
+
+
+__all__ = ["inference_mode", "backward", "enable_grad", "grad", "is_grad_enabled", "locate", "no_grad", "set_grad_enabled"]

@@ -1,0 +1,497 @@
+"""Reverse-mode differentiation: the walk back over what was recorded.
+
+The walk goes through recordings from the newest to the oldest. Within one recording it visits nodes
+from the last to the first, applies each card's gradient rule, and so records the backward pass as
+ordinary ops. Done once per place in the trie; later passes look the result up. Where user code must
+run in between (hooks, user-defined functions) the nodes are walked one by one every time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from backlit import config
+from backlit.core.era import Era, local, pend, settle
+from backlit.core.position import Position
+from backlit.core.primitive import Elementwise
+from backlit.core.size import Size
+from backlit.core.tensor import Tensor, extra, handle
+from backlit.core.trace import Tracer
+from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
+from backlit.errors import GradientError
+from backlit.ops.movement import sum_to
+
+Gradients = dict[int, Tensor]  # value id → its gradient
+Target = tuple[Era, Value]
+
+
+def locate(t: Tensor) -> Tensor | Target:
+    """Where the history of ``t`` is: the tensor itself if it is a leaf, else (recording, value)."""
+    if t._data is None:
+        if t._era is not local.era:
+            settle(t)
+        if t._data is None:
+            era, value = t._era, t._var
+            assert era is not None
+            if isinstance(value, Input):
+                return era.edges.get(value.index) or era.handles[value.index]
+            return era.leaves.get(value.id) or (era, value)
+    x = t._x
+    return x.edge if x is not None and x.edge is not None else t
+
+
+class Walk:
+    """One backward pass.
+
+    Args:
+        roots: the tensors to differentiate, each with its upstream gradient (None: ones for a scalar).
+        wanted: the tensors whose gradients are asked for; None means every leaf's ``.grad``.
+        retain: whether saved values stay available for another pass.
+        create: whether the backward pass is itself recorded for differentiation.
+    """
+
+    def __init__(
+        self, roots: Iterable[tuple[Tensor, Tensor | None]], wanted: list[Tensor] | None, retain: bool, create: bool
+    ) -> None:
+        self.retain = retain
+        self.create = create
+        self.eras: dict[int, tuple[Era, dict[int, tuple[Value, Tensor]]]] = {}
+        self.queue: list[int] = []
+        self.leaf_gradients: dict[int, tuple[Tensor, Tensor]] = {}
+        self.wanted = wanted
+        self.targets = [locate(t) for t in wanted] if wanted is not None else []
+        self.found: dict[tuple[int, int], Tensor] = {}
+        for t, g in roots:
+            self.arrive(locate(t), g if g is not None else _ones(t))
+
+    def arrive(self, where: Tensor | Target, g: Tensor) -> None:
+        """A gradient reaches a leaf, or a value of some recording."""
+        if isinstance(where, Tensor):
+            before = self.leaf_gradients.get(id(where))
+            self.leaf_gradients[id(where)] = (where, g if before is None else before[1] + g)
+            return
+        era, value = where
+        if era.sequence not in self.eras:
+            self.eras[era.sequence] = (era, {})
+            heapq.heappush(self.queue, -era.sequence)
+        gradients = self.eras[era.sequence][1]
+        before = gradients.get(value.id)
+        gradients[value.id] = (value, g if before is None else before[1] + g)
+
+    def run(self) -> None:
+        """Walk until no recording is left to go through."""
+        while self.queue:
+            era, gradients = self.eras.pop(-heapq.heappop(self.queue))
+            asked = {w[1].id: w[1] for w in self.targets if not isinstance(w, Tensor) and w[0] is era}
+            if era.hooks or era.contexts:
+                from backlit.autograd.stepwise import walk_stepwise
+
+                walk_stepwise(self, era, gradients, asked)
+            else:
+                self._segment(era, gradients, asked)
+
+    def _segment(
+        self, era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
+    ) -> None:
+        """Go through one recording in a single event."""
+        now = local.era
+        if not isinstance(now, Era) or type(now) is not Era:
+            with now.recording():
+                self._segment(era, gradients, asked)
+            return
+        for _, g in gradients.values():
+            if g._era is not now:
+                now.enter(g)
+        roots = tuple(v for v, _ in gradients.values())
+        place = None if era is now else era.here
+        key = ("backward", place, roots, tuple([g._var for _, g in gradients.values()]), self.create,
+               self.retain, tuple(asked), self.wanted is None)  # fmt: skip
+        child = now.here.children.get(key)
+        if child is None:
+            child = self._expand(now, era, key, gradients, asked)
+        detail: _Detail = child.detail
+        if place is not None:
+            _check_closed(era, detail)
+            self._lift(now, era, detail)
+            if not self.retain:
+                _release(era, detail)
+        now.here = child
+        for value, gradient in detail.asked:
+            self.found[era.sequence, value.id] = pend(now, gradient)
+        edges, handles, leaves = era.edges, era.handles, era.leaves
+        for value, gradient in detail.emitted:
+            g = pend(now, gradient)
+            if isinstance(value, Input):
+                self.arrive(edges.get(value.index) or handles[value.index], g)
+            else:
+                self.arrive(leaves[value.id], g)
+
+    def _lift(self, now: Era, era: Era, detail: _Detail) -> None:
+        """Bring the values saved by a closed recording into the present one."""
+        for value in detail.lifted:
+            if isinstance(value, Scalar):
+                now.scalars.append(era.scalars[value.index])
+                continue
+            if value.requires_grad and self.create:
+                edge: Any = (era, value)
+                owner = None
+                if isinstance(value, Input):
+                    edge = era.edges.get(value.index)
+                    owner = era.handles[value.index]
+                elif value.id in era.leaves:
+                    edge, owner = None, era.leaves[value.id]
+                if edge is not None:
+                    now.edges[len(now.inputs)] = edge
+                now.handles.append(owner)  # type: ignore[arg-type]
+            else:
+                now.handles.append(None)  # type: ignore[arg-type]
+            now.inputs.append(era.array_of(value))  # type: ignore[arg-type]
+
+    def _expand(
+        self, now: Era, era: Era, key: Any, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
+    ) -> Position:
+        """Work out the walk through ``era`` and store it as a position."""
+        child = Position(now.here, key, now.here.grad)
+        tracer = Tracer(child, (), "backward")
+        tracer.here.grad = self.create
+        local.era = tracer
+        try:
+            closed = era is not now
+            lift = _Lift(tracer, child, self.create) if closed else None
+            symbolic = {i: (v, handle(tracer, g._var)) for i, (v, g) in gradients.items()}  # type: ignore[arg-type]
+            freed = frozenset() if closed else now.here.freed
+            sweep = Sweep(lift, freed, now.here.stale if not closed else {})
+            reach = None
+            if self.wanted is not None:
+                leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
+                reach = _reachable(era, gradients, set(asked), leaves)
+            emitted, hit = sweep.run(symbolic, set(asked), reach)
+        finally:
+            local.era = now
+        child.nodes = tuple(tracer.nodes)
+        detail = child.detail = _Detail()
+        detail.emitted = [(v, g._var) for v, g in emitted]
+        detail.asked = [(v, g._var) for v, g in hit]
+        detail.visited = frozenset(sweep.visited)
+        detail.saving = frozenset(sweep.saving)
+        detail.read = sweep.read
+        if lift is not None:
+            detail.lifted = lift.values
+        elif not self.retain:
+            child.freed = child.freed | detail.visited
+        child.attach()
+        return child
+
+
+class _Detail:
+    """What is known of one walk through one recording."""
+
+    __slots__ = ("asked", "emitted", "lifted", "read", "saving", "visited")
+
+    def __init__(self) -> None:
+        self.emitted: list[tuple[Value, Value]] = []  # (leaf or input reached, its gradient)
+        self.asked: list[tuple[Value, Value]] = []
+        self.lifted: list[Value] = []
+        self.visited: frozenset[int] = frozenset()
+        self.saving: frozenset[int] = frozenset()
+        self.read: dict[int, Value] = {}
+
+
+class _Lift:
+    """Values of a closed recording as inputs of the present trace."""
+
+    def __init__(self, tracer: Tracer, position: Position, create: bool) -> None:
+        self.tracer = tracer
+        self.position = position
+        self.create = create
+        self.values: list[Value] = []
+        self._made: dict[int, Tensor] = {}
+
+    def __call__(self, value: Value) -> Tensor:
+        if isinstance(value, Constant):
+            return self.tracer.constant(value.array, value.dtype, value.weak)
+        found = self._made.get(value.id)
+        if found is None:
+            p = self.position
+            if isinstance(value, Scalar):
+                lifted: Value = Scalar(p.n_values, value.dtype, p.n_scalars, value.weak)
+                p.n_scalars += 1
+            else:
+                from backlit.core.value import meta_of
+
+                meta = meta_of(value.shape, value.dtype, value.requires_grad and self.create)
+                lifted = Input(p.n_values, meta, p.n_inputs)
+                p.n_inputs += 1
+            p.n_values += 1
+            self.values.append(value)
+            found = self._made[value.id] = handle(self.tracer, lifted)  # type: ignore[arg-type]
+        return found
+
+
+class Sweep:
+    """The reverse walk over the nodes of one recording, by their gradient rules."""
+
+    def __init__(
+        self, lift: Callable[[Value], Tensor] | None, freed: frozenset[int] | set[int], stale: dict[int, Any]
+    ) -> None:
+        self.lift = lift or (lambda v: handle(local.era, v))
+        self.freed = freed
+        self.stale = stale
+        self.visited: set[int] = set()
+        self.saving: set[int] = set()
+        self.read: dict[int, Value] = {}
+
+    def run(
+        self, gradients: dict[int, tuple[Value, Tensor]], asked: set[int], reach: set[int] | None
+    ) -> tuple[list[tuple[Value, Tensor]], list[tuple[Value, Tensor]]]:
+        """Gradients of the inputs and leaves reached, and of the values asked for."""
+        pending: dict[int, tuple[Node, dict[int, Tensor]]] = {}
+        queue: list[int] = []
+        emitted: dict[int, tuple[Value, Tensor]] = {}
+        hit: list[tuple[Value, Tensor]] = []
+
+        def arrive(value: Value, g: Tensor) -> None:
+            if isinstance(value, Result) and value.node.primitive.name != "leaf":
+                first = value.node.outs[0].id
+                if first not in pending:
+                    pending[first] = (value.node, {})
+                    heapq.heappush(queue, -first)
+                outs = pending[first][1]
+                outs[value.index] = outs[value.index] + g if value.index in outs else g
+            elif value.id in emitted:
+                emitted[value.id] = (value, emitted[value.id][1] + g)
+            else:
+                emitted[value.id] = (value, g)
+
+        for value, g in gradients.values():
+            arrive(value, g)
+        while queue:
+            node, outs = pending.pop(-heapq.heappop(queue))
+            for i, g in outs.items():
+                if node.outs[i].id in asked:
+                    hit.append((node.outs[i], g))
+            if reach is not None and not any(a.id in reach for a in node.args):
+                continue
+            for i, g in self.apply(node, outs):
+                if reach is None or node.args[i].id in reach:
+                    arrive(node.args[i], g)
+        hit.extend((v, g) for v, g in emitted.values() if v.id in asked)
+        return list(emitted.values()), hit
+
+    def apply(self, node: Node, outs: dict[int, Tensor]) -> list[tuple[int, Tensor]]:
+        """The gradients of the operands of ``node``, given those of its outputs."""
+        self.visited.add(node.outs[0].id)
+        local.era.scope = ("∂" + node.primitive.name,)
+        local.era._place = (node.where.file, node.where.line)
+        found: list[tuple[int, Tensor]] = []
+        card = node.primitive
+        for i, arg in enumerate(node.args):
+            if not arg.requires_grad:
+                continue
+            rule, names = card.rule_of(i)
+            if rule is None:
+                continue
+            if isinstance(card, Elementwise):
+                g = self._elementwise(node, i, outs[0])
+            else:
+                first = outs.get(0)
+                if first is None:
+                    first = _zeros_like(node.outs[0])
+                g = rule(first, *(self.argument(node, i, name, outs) for name in names))
+            if g is not None:
+                found.append((i, _fit(g, arg)))
+        return found
+
+    def _elementwise(self, node: Node, i: int, g: Tensor) -> Tensor:
+        card = node.primitive
+        assert isinstance(card, Elementwise)
+        rule = card.derivatives[i]
+        assert rule is not None
+        local_gradient = rule(tensor_math, *(self.argument(node, i, name, {}) for name in card.rule_names[i]))
+        if isinstance(local_gradient, (int, float)):
+            if local_gradient == 1:
+                return g
+            return -g if local_gradient == -1 else g * local_gradient
+        if local_gradient.dtype.name == "bool":
+            return tensor_math.where(local_gradient, g, 0)
+        if config.get("zero_upstream"):
+            return tensor_math.where(g == 0, 0, g * local_gradient)
+        return g * local_gradient
+
+    def argument(self, node: Node, i: int, name: str, outs: dict[int, Tensor]) -> Any:
+        """What a rule parameter called ``name`` receives."""
+        card = node.primitive
+        value = card.saved_value(node, name)
+        if value is not None:
+            return self._saved(node, value)
+        if name in node.attrs:
+            return node.attrs[name]
+        if name.endswith("_shape") and name[:-6] in card.operands:
+            return node.args[card.operands.index(name[:-6])].shape
+        if name.endswith("_dtype") and name[:-6] in card.operands:
+            return node.args[card.operands.index(name[:-6])].dtype
+        if name == "node_starts":
+            n = len(card.operands) - 1
+            return [self._number(v) for v in node.args[n:]]
+        if name == "node":
+            return node
+        if name == "position":
+            return i
+        if name[0] == "g" and name[1:].isdigit():
+            k = int(name[1:])
+            return outs[k] if k in outs else _zeros_like(node.outs[k])
+        if name == "m":
+            return tensor_math
+        raise GradientError(f"{card.name}: gradient rule parameter {name!r} names nothing that is known.")
+
+    def _number(self, value: Value) -> Any:
+        return value.array.item() if isinstance(value, Constant) else self.lift(value)
+
+    def _saved(self, node: Node, value: Value) -> Tensor:
+        first = node.outs[0].id
+        if isinstance(value, Constant):
+            return local.era.constant(value.array, value.dtype, value.weak)  # type: ignore[no-any-return]
+        if not isinstance(value, Scalar):
+            self.saving.add(first)
+            self.read[value.id] = value
+            if first in self.freed:
+                raise _freed_error()
+            overwritten = _overwritten(self.stale, value)
+            if overwritten is not None:
+                raise _stale_error(node, value, overwritten)
+        return self.lift(value)
+
+
+def _overwritten(stale: dict[int, Any], value: Value) -> Any:
+    """The in-place op that overwrote ``value`` or the memory it is a view of, if any."""
+    at: Value = value
+    while stale:
+        if at.id in stale:
+            return stale[at.id]
+        if not isinstance(at, Result) or at.node.primitive.write is None:
+            return None
+        at = at.node.args[0]
+    return None
+
+
+def _freed_error() -> GradientError:
+    return GradientError(
+        "Trying to backward through the graph a second time, but the saved intermediate values have already been "
+        "freed. Pass retain_graph=True to the first backward() or grad() if you need to go through it again."
+    )
+
+
+def _stale_error(node: Node, value: Value, overwritten: tuple[str, tuple[str, int]]) -> GradientError:
+    name, (file, line) = overwritten
+    return GradientError(
+        f"one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"{node.primitive.name} at {node.where.file}:{node.where.line} saved a {value.dtype.name} tensor of shape "
+        f"{tuple(value.shape)} that {name} at {file}:{line} overwrote. Use the out-of-place op there, or clone() first."
+    )
+
+
+def _check_closed(era: Era, detail: _Detail) -> None:
+    """Raise if values that this walk reads were freed or overwritten since the recording closed."""
+    if era.freed and not era.freed.isdisjoint(detail.saving):
+        raise _freed_error()
+    for value in detail.read.values():
+        overwritten = _overwritten(era.here.stale, value) or _overwritten(era.stale, value)
+        at: Value = value
+        while isinstance(at, Result) and at.node.primitive.write is not None:
+            at = at.node.args[0]
+        if overwritten is None and isinstance(at, Input) and at.index in era.versions:
+            t = era.handles[at.index]
+            if t is not None and t._x is not None and t._x.version != era.versions[at.index]:
+                overwritten = ("an in-place op", ("", 0))
+        if overwritten is not None:
+            reader = next(n for n in era.here.all_nodes() if value in n.primitive.saved(n))
+            raise _stale_error(reader, value, overwritten)
+
+
+def _release(era: Era, detail: _Detail) -> None:
+    era.freed |= detail.visited
+    if era.saved:
+        for i in detail.read:
+            era.saved.pop(i, None)
+
+
+def _reachable(
+    era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: set[int], leaves: set[int]
+) -> set[int]:
+    """Ids of the values that depend on something wanted: asked values, leaves, older history."""
+    found = set(asked)
+    order: dict[int, Node] = {}
+    stack: list[Value] = [v for v, _ in gradients.values()]
+    seen: set[int] = set()
+    while stack:
+        v = stack.pop()
+        if v.id in seen or not v.requires_grad:
+            continue
+        seen.add(v.id)
+        owner = era.is_leaf(v) if not isinstance(v, Result) or v.node.primitive.name == "leaf" else None
+        if isinstance(v, Input) and v.index in era.edges:
+            found.add(v.id)
+        elif owner is not None:
+            if id(owner) in leaves:
+                found.add(v.id)
+        elif isinstance(v, Result):
+            order[v.node.outs[0].id] = v.node
+            stack.extend(v.node.args)
+    for first in sorted(order):
+        node = order[first]
+        if any(a.id in found for a in node.args):
+            found.update(o.id for o in node.outs)
+    return found
+
+
+def _fit(g: Tensor, arg: Value) -> Tensor:
+    """``g`` in the shape and dtype of the operand it belongs to."""
+    if g.dtype is not arg.dtype:
+        g = g.to(arg.dtype)
+    return g if g.shape == arg.shape else sum_to(g, arg.shape)
+
+
+def _zeros_like(value: Value) -> Tensor:
+    from backlit.ops.movement import zeros
+
+    return zeros(value.shape, value.dtype)
+
+
+def _ones(t: Tensor) -> Tensor:
+    if t.shape != Size(()) and t._var.numel != 1:
+        raise GradientError(
+            f"grad can be implicitly created only for scalar outputs, but got shape {tuple(t.shape)}; "
+            "pass gradient= (a tensor of that shape), or reduce the output with .sum() or .mean()."
+        )
+    from backlit.core.create import full_constant
+
+    return full_constant(t.shape, 1, t.dtype)
+
+
+class TensorMath:
+    """``m`` for gradient rules: scalar functions as ops on tensors."""
+
+    def __getattr__(self, name: str) -> Any:
+        from backlit.core.op import PUBLIC
+
+        return PUBLIC[name]
+
+
+tensor_math = TensorMath()
+
+
+def accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
+    """Add ``g`` to ``leaf.grad``."""
+    x = extra(leaf)
+    if x.grad is None:
+        x.grad = g if g is not None else None
+    elif create:
+        x.grad = x.grad + g
+    else:
+        from backlit.core.inplace import rebind
+
+        rebind(x.grad, x.grad + g, "accumulate", event=False)
+
+

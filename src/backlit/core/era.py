@@ -1,0 +1,349 @@
+"""Eras: one recording in progress, from the last flush to the next.
+
+`Era` holds what varies from run to run along a path of the trie: the tensors that entered, the
+Python numbers, and the handles of pending results. What is the same every time lives in the
+`Position`s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backlit.core.position import Position, trie
+from backlit.core.tensor import Array, Tensor, handle
+from backlit.core.value import Input, Number, Result, Value
+from backlit.errors import BacklitError
+
+_sequence = itertools.count(1)
+
+
+class Local(threading.local):
+    """Per thread: the recording in progress, and what surrounds the ops being recorded."""
+
+    def __init__(self) -> None:
+        self.scopes: list[str] = []  # names of the modules being run
+        self.phase = "forward"
+        self.era: Any = Era(True)
+
+
+class Era:
+    """One recording.
+
+    Attributes:
+        here: the current position in the trie.
+        pending: handles of results not yet computed, in order.
+        inputs, handles: the arrays that entered, and the tensors they came with.
+        edges: input index → (era, value), the history of inputs that are not leaves.
+        scalars: the Python numbers that entered.
+        leaves: value id → tensor, for leaves that were (re)computed inside this recording.
+        saved: value id → array, kept for a backward pass after the flush.
+        stale: value id → where a later in-place op overwrote the tensor that held it.
+        versions: input index → version of the tensor when the recording was flushed.
+        freed: ids of nodes whose saved values a backward pass has given up, after the flush.
+        hooks: value id → tensor whose hooks or retained gradient want that value's gradient.
+        contexts: node output id → the ``ctx`` of a user-defined function.
+    """
+
+    __slots__ = (
+        "__weakref__", "closed", "contexts", "edges", "freed", "handles", "here", "hooks", "inputs",
+        "leaves", "pending", "saved", "scalars", "sequence", "stale", "versions",
+    )  # fmt: skip
+
+    def __init__(self, grad: bool) -> None:
+        self.here = trie.roots[grad]
+        self.pending: list[Tensor] = []
+        self.inputs: list[Array] = []
+        self.handles: list[Tensor] = []
+        self.scalars: list[Number] = []
+        self.edges: dict[int, tuple[Era, Value]] = {}
+        self.leaves: dict[int, Tensor] = {}
+        self.saved: dict[int, Array] | None = None
+        self.freed: set[int] = set()
+        self.hooks: dict[int, Tensor] | None = None
+        self.contexts: dict[int, Any] | None = None
+        self.stale: dict[int, Any] = {}
+        self.versions: dict[int, int] = {}
+        self.closed = False
+        self.sequence = next(_sequence)
+
+    def enter(self, t: Tensor) -> None:
+        """Make ``t``, which came from outside, a value of this recording."""
+        if t._data is None:
+            settle(t)
+            if t._era is self:
+                return
+        x = t._x
+        data: Any = t._data.copy() if x is not None and x.exported and shared(t) else t._data
+        if x is not None:
+            if x.edge is not None:
+                self.edges[len(self.inputs)] = x.edge
+        here = self.here
+        child = here.children.get(t._var.meta)
+        if child is None:
+            child = here.input_child(t._var.meta)
+        self.here = child
+        self.inputs.append(data)
+        self.handles.append(t)
+        t._era = self
+        t._var = child.out  # type: ignore[assignment]
+
+    def set_grad(self, grad: bool) -> None:
+        """Switch the recording of gradients on or off from here on."""
+        here = self.here
+        if here.grad is not grad:
+            self.here = trie.roots[grad] if here.parent is None else here.grad_child(grad)
+
+    def receive(self, arrays: list[Array], metas: tuple[Any, ...]) -> list[Input]:
+        """Enter bare arrays (saved values) without tensors around them."""
+        found: list[Input] = []
+        for array, meta in zip(arrays, metas, strict=True):
+            child = self.here.children.get(meta)
+            if child is None:
+                child = self.here.input_child(meta)
+            self.here = child
+            self.inputs.append(array)
+            self.handles.append(None)  # type: ignore[arg-type]
+            found.append(child.out)  # type: ignore[arg-type]
+        return found
+
+    def is_leaf(self, value: Value) -> Tensor | None:
+        """The leaf tensor whose value this is, if it is one's."""
+        if isinstance(value, Input):
+            return None if value.index in self.edges else self.handles[value.index]
+        return self.leaves.get(value.id)
+
+    def flush(self) -> None:
+        """Compute every pending tensor that is still held, and close this recording."""
+        if self.closed:
+            return
+        self.closed = True
+        here = self.here
+        if local.era is self:
+            local.era = Era(here.grad)
+        pending = self.pending
+        live: list[Tensor] = []
+        while pending:  # backwards, so that views release their bases first
+            t = pending.pop()
+            if _count(t) > _UNHELD and t._era is self:
+                live.append(t)
+        if not live and not here.parent:
+            return
+        ids = tuple([t._var.id for t in live])
+        programs = here.programs
+        if programs is None:
+            programs = here.programs = {}
+        program = programs.get(ids)
+        if program is None:
+            program = programs[ids] = backend.build(here, ids)
+        trie.used(here)
+        outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
+        for t, array in zip(live, outputs, strict=False):
+            t._data = array
+        if program.tracked:
+            for i in program.tracked:
+                t = live[i]
+                x = t._x
+                if x is None:
+                    from backlit.core.tensor import extra
+
+                    x = extra(t)
+                x.edge = (self, t._var)
+            n = len(live)
+            self.saved = dict(zip(program.saved, outputs[n:], strict=True))
+            self.freed = set(here.freed)
+            self._keep(program.kept_inputs)
+        else:
+            self.inputs = []
+            self.handles = []
+            self.scalars = []
+            self.edges = {}
+
+    def _keep(self, indices: frozenset[int]) -> None:
+        """Let go of the inputs that no backward pass reads; note the versions of the others."""
+        self.inputs = [a if i in indices else None for i, a in enumerate(self.inputs)]  # type: ignore[misc]
+        for i in indices:
+            t = self.handles[i]
+            if t is not None and t._x is not None:
+                self.versions[i] = t._x.version
+
+    def array_of(self, value: Value) -> Array | Number:
+        """The array that ``value`` had in this closed recording (kept for backward)."""
+        if isinstance(value, Input):
+            return self.inputs[value.index]
+        index = getattr(value, "index", None)
+        if not isinstance(value, Result) and index is not None:
+            return self.scalars[index]
+        assert self.saved is not None
+        return self.saved[value.id]
+
+
+class EagerEra(Era):
+    """The era in `backlit.eager()` mode: every event is recorded on its own and flushed at once."""
+
+    __slots__ = ()
+
+    def __init__(self, grad: bool) -> None:
+        super().__init__(grad)
+        self._isolate(grad)
+
+    def _isolate(self, grad: bool) -> None:
+        self.here = Position(None, None, grad)
+        self.here.children = Nowhere()
+
+    def enter(self, t: Tensor) -> None:
+        """Nothing enters: each event has its own recording."""
+
+    def set_grad(self, grad: bool) -> None:
+        self._isolate(grad)
+
+    def flush(self) -> None:
+        """Nothing is ever pending."""
+
+    def miss(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record one event, and compute it."""
+        with self.recording():
+            return op.call(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """A recording of its own, flushed at the end."""
+        local.era = Era(self.here.grad)
+        try:
+            yield
+            local.era.flush()
+        finally:
+            local.era = self
+
+
+class Nowhere(dict[Any, Any]):
+    """Children of a position at which no event is ever found."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return None
+
+
+class Backend:
+    """How programs are built; `backlit.compiler` sets ``build`` when it is imported."""
+
+    def build(self, position: Position, ids: tuple[int, ...]) -> Any:
+        """The program that computes the values ``ids`` of the recording that ends at ``position``."""
+        raise BacklitError("no compiler is registered; import backlit, not only backlit.core.")
+
+    def move_function(self, nodes: list[Any], source: Value, values: list[Value]) -> Any:
+        """A function from the array of ``source`` to the arrays of ``values`` (movement only)."""
+        raise BacklitError("no compiler is registered; import backlit, not only backlit.core.")
+
+
+backend = Backend()
+
+
+def _count(t: Tensor) -> int:
+    return sys.getrefcount(t)
+
+
+def _calibrate() -> int:
+    """The reference count seen by `flush` for a handle that nobody else holds."""
+    pending: list[Any] = [object()]
+    while pending:
+        t = pending.pop()
+        found = _count(t)
+    return found
+
+
+_UNHELD = _calibrate()
+
+
+def _holders(t: Any) -> int:
+    data = t._data
+    return sys.getrefcount(data)
+
+
+class _Holder:
+    def __init__(self) -> None:
+        self._data = np.empty(1)
+
+
+_UNSHARED = _holders(_Holder())
+
+
+def shared(t: Tensor) -> bool:
+    """Whether someone outside may hold the memory of ``t`` and write to it."""
+    return t._data.base is not None or _holders(t) > _UNSHARED  # type: ignore[union-attr]
+
+
+def position_of(here: Position, value: Value) -> Position:
+    """The position on the path to ``here`` at which ``value`` was defined."""
+    at = here
+    while at.parent is not None and at.parent.n_values > value.id:
+        at = at.parent
+    return at
+
+
+def settle(t: Tensor) -> None:
+    """Give ``t`` a value that does not depend on another recording in progress.
+
+    A view whose base changed is derived anew. A tensor that is pending in another thread's
+    recording is computed here from that recording's inputs, which are only ever added to, so the
+    other thread is not disturbed.
+    """
+    if t._era is None:
+        from backlit.core.views import refresh
+
+        refresh(t)
+        return
+    era = t._era
+    if era is local.era:
+        return
+    fork = Era(True)
+    fork.here = position_of(era.here, t._var)
+    fork.inputs, fork.handles, fork.scalars = list(era.inputs), list(era.handles), list(era.scalars)
+    fork.edges, fork.leaves = dict(era.edges), dict(era.leaves)
+    fork.contexts = era.contexts
+    fork.pending.append(t)
+    t._era = fork
+    fork.flush()
+
+
+def realize(t: Tensor) -> Array:
+    """The array of ``t``, computed now if it is pending."""
+    data = t._data
+    if data is None:
+        if t._era is local.era:
+            t._era.flush()
+        else:
+            settle(t)
+            if t._data is None:
+                local.era.flush()
+        data = t._data
+        if data is None:  # an earlier flush was interrupted or failed: compute it again
+            settle(t)
+            data = t._data
+        assert data is not None
+    return data
+
+
+def adopt(t: Tensor, source: Tensor) -> None:
+    """Make ``t`` hold the value of ``source`` (the same object in all but identity)."""
+    if t._data is None and source._data is None and t._era is source._era:
+        t._var = source._var
+        return
+    t._era, t._var, t._data = source._era, source._var, source._data
+    if t._data is None:
+        local.era.pending.append(t)
+
+
+local = Local()
+
+
+def pend(era: Era, value: Value) -> Tensor:
+    """A new pending tensor for ``value`` of ``era``."""
+    t = handle(era, value)
+    era.pending.append(t)
+    return t

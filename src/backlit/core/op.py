@@ -1,0 +1,495 @@
+"""Public ops: Python functions whose calls are recorded as one event.
+
+`op` wraps a function over tensors (the *body*). The first call along a path of the trie runs the
+body under a `Tracer` and keeps what it expanded to; every later call costs one lookup. Arguments
+annotated `Number` may differ from call to call; all other arguments that are not tensors are static:
+they are part of the event's key.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from backlit.core.era import Era, local
+from backlit.core.position import DEPTH_LIMIT, Position
+from backlit.core.primitive import Primitive
+from backlit.core.tensor import Tensor, handle
+from backlit.core.trace import Tracer
+from backlit.core.value import Value
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_new = object.__new__
+_MOST_OPERANDS = 64
+_NUMBERS = (float, int, bool)
+
+
+PUBLIC: dict[str, Callable[..., Any]] = {}  # every public op by name
+
+
+class Op:
+    """One public operation.
+
+    Attributes:
+        name: PyTorch's name.
+        body: the function over tensors that says what it computes.
+        numbers: names of the parameters that are Python numbers which may vary.
+        view: whether results share memory with the first argument.
+        inplace: whether there is an in-place variant (a method called ``name_``).
+        method: whether it is also a method of `Tensor`.
+        call: what users call.
+    """
+
+    __slots__ = ("body", "call", "inplace", "method", "name", "numbers", "parameters", "positions", "view")
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[..., Any],
+        view: bool = False,
+        *,
+        inplace: bool = False,
+        method: bool = True,
+    ) -> None:
+        self.name = name
+        self.inplace = inplace
+        self.method = method
+        self.body = body
+        self.view = view
+        self.call: Callable[..., Any] = body
+        annotations = getattr(body, "__annotations__", {})
+        code = getattr(body, "__code__", None)
+        n = code.co_argcount + code.co_kwonlyargcount if code else 0
+        self.parameters: tuple[str, ...] = code.co_varnames[:n] if code else ()
+        self.numbers = frozenset(k for k, a in annotations.items() if "Number" in str(a))
+        self.positions = tuple(p in self.numbers for p in self.parameters)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+# -- outputs --------------------------------------------------------------------------------------
+
+
+class New:
+    """An output that is a new tensor; ``moves`` says how it is a view of argument ``of``."""
+
+    __slots__ = ("moves", "of", "value")
+
+    def __init__(self, value: Value, of: int = -1, moves: tuple[Any, ...] = ()) -> None:
+        self.value = value
+        self.of = of
+        self.moves = moves
+
+    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Tensor:
+        t = handle(era, self.value)
+        if self.of >= 0:
+            from backlit.core.views import attach
+
+            attach(t, tensors[self.of], self.moves, era)
+        era.pending.append(t)
+        return t
+
+
+class Same:
+    """An output that is the very tensor that was passed in."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Tensor:
+        return tensors[self.index]
+
+
+class Fixed:
+    """An output that is not a tensor."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Any:
+        return self.x
+
+
+class Several:
+    """A tuple, list or named tuple of outputs."""
+
+    __slots__ = ("kind", "parts")
+
+    def __init__(self, kind: type, parts: list[Any]) -> None:
+        self.kind = kind
+        self.parts = parts
+
+    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Any:
+        made = [p.make(era, tensors, n_scalars) for p in self.parts]
+        return self.kind(*made) if hasattr(self.kind, "_fields") else self.kind(made)
+
+
+def _outputs(op: Op, out: Any, arguments: list[Value], nodes: list[Any]) -> Any:
+    """How to make an event's outputs again, from what its body returned."""
+    if isinstance(out, Tensor):
+        if out._var in arguments:
+            return Same(arguments.index(out._var))
+        if op.view:
+            from backlit.core.views import moves_between
+
+            return New(out._var, 0, moves_between(arguments[0], out._var))
+        return New(out._var)
+    if isinstance(out, (tuple, list)):
+        return Several(type(out), [_outputs(op, o, arguments, nodes) for o in out])
+    return Fixed(out)
+
+
+# -- recording ------------------------------------------------------------------------------------
+
+
+def _encode(era: Era, a: Any, number: bool, tensors: list[Tensor]) -> Any:
+    """What stands for argument ``a`` in an event's key."""
+    kind = type(a)
+    if isinstance(a, Tensor):
+        if a._era is not era:
+            era.enter(a)
+        tensors.append(a)
+        return a._var
+    if number and kind in _NUMBERS:
+        era.scalars.append(a)
+        return kind
+    if kind is bool:
+        return "True" if a else "False"
+    if kind is float:
+        return (float, a or repr(a))
+    if isinstance(a, (tuple, list)):
+        return (list if kind is list else tuple, *(_encode(era, x, number, tensors) for x in a))
+    if isinstance(a, np.generic):
+        return _encode(era, a.item(), number, tensors)
+    if isinstance(a, dict):
+        return (dict, *((k, _encode(era, x, number, tensors)) for k, x in a.items()))
+    if isinstance(a, slice):
+        return (slice, a.start, a.stop, a.step)
+    return a
+
+
+def _symbolic(tracer: Tracer, a: Any, number: bool) -> Any:
+    """Argument ``a`` as the body sees it; the order of visits is `_encode`'s."""
+    if isinstance(a, Tensor):
+        return handle(tracer, a._var)  # type: ignore[arg-type]
+    if number and type(a) in _NUMBERS:
+        return tracer.scalar(type(a))
+    if isinstance(a, (tuple, list)):
+        made = [_symbolic(tracer, x, number) for x in a]
+        return type(a)(*made) if hasattr(a, "_fields") else type(a)(made)
+    if isinstance(a, np.generic):
+        return _symbolic(tracer, a.item(), number)
+    if isinstance(a, dict):
+        return {k: _symbolic(tracer, x, number) for k, x in a.items()}
+    return a
+
+
+def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Record a call of ``op``: look the event up, or expand it if it is new here."""
+    era = local.era
+    start = len(era.scalars)
+    tensors: list[Tensor] = []
+    key: list[Any] = [op]
+    numbers = op.numbers
+    if numbers:
+        for a, number in zip(args, op.positions, strict=False):
+            key.append(_encode(era, a, number, tensors))
+        if len(args) > len(op.positions):
+            raise _too_many(op, args)
+        for k, a in kwargs.items():
+            key.append(k)
+            key.append(_encode(era, a, k in numbers, tensors))
+    else:
+        for a in args:
+            key.append(_encode(era, a, False, tensors))
+        for k, a in kwargs.items():
+            key.append(k)
+            key.append(_encode(era, a, False, tensors))
+    found = tuple(key)
+    try:
+        child = era.here.children.get(found)
+    except TypeError:
+        raise _unhashable(op, args, kwargs) from None
+    if child is None:
+        if type(era) is not Era:
+            return era.miss(op, args, kwargs)
+        if era.here.depth >= DEPTH_LIMIT:
+            era.flush()
+            return record(op, args, kwargs)
+        child = expand(era, op, found, args, kwargs, tensors, start)
+    era.here = child
+    if child.out is not None:
+        t = handle(era, child.out)
+        era.pending.append(t)
+        return t
+    return child.rebuild.make(era, tensors, start)  # type: ignore[union-attr]
+
+
+def expand(
+    era: Era, op: Op, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor], start: int
+) -> Position:
+    """The new position after this event: what ``op`` expands to, traced once."""
+    here = era.here
+    child = Position(here, key, here.grad)
+    tracer = Tracer(child, (*local.scopes, op.name), local.phase)
+    local.era = tracer
+    try:
+        out = op.body(
+            *(_symbolic(tracer, a, p) for a, p in zip(args, (*op.positions, *(False,) * len(args)), strict=False)),
+            **{k: _symbolic(tracer, a, k in op.numbers) for k, a in kwargs.items()},
+        )
+    except BaseException:
+        del era.scalars[start:]
+        raise
+    finally:
+        local.era = era
+    child.nodes = tuple(tracer.nodes)
+    outputs = _outputs(op, out, [t._var for t in tensors], tracer.nodes)
+    if isinstance(outputs, New) and outputs.of < 0:
+        child.out = outputs.value
+    else:
+        child.rebuild = outputs
+    child.attach()
+    return child
+
+
+def _too_many(op: Op, args: tuple[Any, ...]) -> Exception:
+    return TypeError(
+        f"{op.name}() takes {len(op.positions)} positional arguments but {len(args)} were given: "
+        f"{', '.join(op.parameters)}."
+    )
+
+
+def _unhashable(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
+    kinds = [type(a).__name__ for a in (*args, *kwargs.values())]
+    return TypeError(
+        f"{op.name}(): got arguments of types {', '.join(kinds)}; expected tensors, numbers and tuples of them."
+    )
+
+
+@overload
+def op(body: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def op(
+    *, name: str = ..., view: bool = ..., out: bool = ..., inplace: bool = ..., method: bool = ...
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def op(
+    body: Any = None,
+    /,
+    *,
+    name: str = "",
+    view: bool = False,
+    out: bool = False,
+    inplace: bool = False,
+    method: bool = True,
+) -> Any:
+    """Make ``body`` a recorded op; with ``out``, it also takes PyTorch's ``out=`` argument."""
+    if body is None:
+        return functools.partial(op, name=name, view=view, out=out, inplace=inplace, method=method)
+    made = Op(name or body.__name__.rstrip("_"), body, view, inplace=inplace, method=method)
+    if view:
+
+        @functools.wraps(body)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            from backlit.core.views import record_view
+
+            return record_view(made, args, kwargs)
+
+    elif out:
+
+        @functools.wraps(body)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if "out" in kwargs:
+                from backlit.core.inplace import write_out
+
+                target = kwargs.pop("out")
+                result = record(made, args, kwargs)
+                return result if target is None else write_out(made.name, target, result)
+            return record(made, args, kwargs)
+
+    else:
+
+        @functools.wraps(body)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return record(made, args, kwargs)
+
+    made.call = call
+    call.op = made  # type: ignore[attr-defined]
+    PUBLIC[made.name] = call
+    return call
+
+
+def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:
+    """The public op of a one-operand card: the shortest path there is."""
+    name = name or card.name
+
+    def body(input: Tensor) -> Tensor:
+        return local.era.emit(card, (_tensor(name, input),), {})
+
+    made = Op(name, body, inplace=inplace)
+
+    def call(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if out is not None:
+            from backlit.core.inplace import write_out
+
+            return write_out(name, out, call(input))
+        era = local.era
+        if isinstance(input, Tensor):
+            if input._era is not era:
+                era.enter(input)
+            child = era.here.children.get((made, input._var))
+            if child is not None:
+                era.here = child
+                t: Tensor = _new(Tensor)
+                t._era = era
+                t._var = child.out
+                t._data = None
+                t._x = None
+                era.pending.append(t)
+                return t
+        return record(made, (input,), {})
+
+    _dress(call, name, made, body)
+    return call
+
+
+def binary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:
+    """The public op of a two-operand card; either operand may be a Python number."""
+    name = name or card.name
+
+    def body(input: Tensor, other: Tensor) -> Tensor:
+        return local.era.emit(card, (_operand(name, input), _operand(name, other)), {})
+
+    made = Op(name, body, inplace=inplace)
+    made.numbers = frozenset(made.parameters)
+    made.positions = (True, True)
+    method = operator(made)
+
+    def call(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if out is not None:
+            from backlit.core.inplace import write_out
+
+            return write_out(name, out, call(input, other))
+        if isinstance(input, Tensor):
+            found = method(input, other)
+            if found is not NotImplemented:
+                return found
+        return record(made, (input, other), {})
+
+    _dress(call, name, made, body)
+    call.method = method  # type: ignore[attr-defined]
+    return call
+
+
+def operator(made: Op) -> Callable[[Tensor, Any], Any]:
+    """A binary op as Python's operator calls it: NotImplemented for operands it does not know."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        era = local.era
+        if self._era is not era:
+            era.enter(self)
+        if isinstance(other, Tensor):
+            if other._era is not era:
+                era.enter(other)
+            child = era.here.children.get((made, self._var, other._var))
+        else:
+            kind = type(other)
+            if kind is not float and kind is not int and kind is not bool:
+                return _unusual(made, self, other)
+            child = era.here.children.get((made, self._var, kind))
+            if child is not None:
+                era.scalars.append(other)
+        if child is None:
+            return record(made, (self, other), {})
+        era.here = child
+        t: Tensor = _new(Tensor)
+        t._era = era
+        t._var = child.out
+        t._data = None
+        t._x = None
+        era.pending.append(t)
+        return t
+
+    return method
+
+
+def reflected(made: Op) -> Callable[[Tensor, Any], Any]:
+    """A binary op as Python calls it with the tensor on the right."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if isinstance(other, (bool, int, float)):
+            return record(made, (other, self), {})
+        if isinstance(other, np.ndarray):
+            return record(made, (_from_numpy(other), self), {})
+        return NotImplemented
+
+    return method
+
+
+def _unusual(made: Op, self: Tensor, other: Any) -> Any:
+    """An operand that is neither a tensor nor a plain Python number."""
+    if isinstance(other, (np.ndarray, np.generic)):
+        return record(made, (self, _from_numpy(other) if other.ndim else other.item()), {})
+    if isinstance(other, (int, float)):  # bool, IntEnum, numpy.float64 …
+        return record(made, (self, float(other) if isinstance(other, float) else int(other)), {})
+    return NotImplemented
+
+
+def _from_numpy(array: Any) -> Tensor:
+    from backlit.core.create import from_array
+
+    return from_array(array, copy=True)
+
+
+def _dress(call: Any, name: str, made: Op, body: Any) -> None:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = body.__doc__
+    call.op = made
+    made.call = call
+    PUBLIC[name] = call
+
+
+def _tensor(op_name: str, x: Any) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op_name}(): argument 'input' must be Tensor, not {type(x).__name__}.")
+    return x
+
+
+def _operand(op_name: str, x: Any) -> Any:
+    if not isinstance(x, (Tensor, bool, int, float)):
+        raise TypeError(f"{op_name}(): operands must be tensors or numbers, not {type(x).__name__}.")
+    return x
+
+
+def call_primitive(self: Primitive, *args: Any, **attrs: Any) -> Any:
+    """Apply a primitive: inside a trace it adds a node, elsewhere it is recorded as an event."""
+    era = local.era
+    if type(era) is not Era:
+        return era.emit(self, args, attrs)
+    return record(_op_of(self), args, attrs)
+
+
+@functools.cache
+def _op_of(card: Primitive) -> Op:
+    def body(*args: Any, **attrs: Any) -> Any:
+        return local.era.emit(card, args, attrs)
+
+    made = Op(card.name, body)
+    made.parameters = card.operands
+    made.numbers = frozenset(card.operands)
+    made.positions = (True,) * _MOST_OPERANDS
+    return made
+
+
+Primitive.__call__ = call_primitive  # type: ignore[attr-defined]
+
