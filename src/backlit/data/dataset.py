@@ -1,17 +1,18 @@
-"""Data sets: things with a length and an index, or things to iterate over, and ways to join them."""
+"""Data sets: with an index, or only to iterate over; and ways to join and to split them."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import accumulate
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from backlit.core.tensor import Tensor
-from backlit.data.seeds import Generator, draw_seed, permutation
+from backlit.data.seeds import draw_seed, permutation
 from backlit.errors import ArgumentError
+from backlit.ops.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -123,7 +124,8 @@ class StackDataset(Dataset[Any]):
         """The samples at `indices`, in one call to each part that takes several at once."""
         if isinstance(self.datasets, dict):
             columns = [samples_at(part, indices) for part in self.datasets.values()]
-            return [dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)]
+            rows = zip(*columns, strict=True)
+            return [dict(zip(self.datasets, row, strict=True)) for row in rows]
         return list(zip(*(samples_at(part, indices) for part in self.datasets), strict=True))
 
     def __len__(self) -> int:
@@ -190,7 +192,7 @@ class ChainDataset(IterableDataset[Any]):
             yield from part  # type: ignore[misc]  # checked in __init__
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self.datasets)  # type: ignore[arg-type]  # the user's
+        return sum(len(cast("Sized", part)) for part in self.datasets)
 
 
 class Subset(Dataset[T_co]):
@@ -269,8 +271,7 @@ def random_split(
     order = permutation(total, draw_seed(generator)).tolist()
     ends = list(accumulate(int(size) for size in sizes))
     return [
-        Subset(dataset, order[end - int(size) : end])
-        for end, size in zip(ends, sizes, strict=True)
+        Subset(dataset, order[end - int(size) : end]) for end, size in zip(ends, sizes, strict=True)
     ]
 
 

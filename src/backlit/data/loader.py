@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count, islice, repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.data.collate import default_collate, default_convert, gather, is_gatherable
 from backlit.data.dataset import IterableDataset, samples_at
@@ -21,9 +26,10 @@ from backlit.data.sampler import (
     indices_of,
     is_seeded,
 )
-from backlit.data.seeds import Generator, draw_seed, mix
+from backlit.data.seeds import draw_seed
 from backlit.data.workers import HEARTBEAT_S, EndOfStreamError, Job, Plan, Pool, Result, start_pool
 from backlit.errors import ArgumentError
+from backlit.ops.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 Fetch = Callable[[Any], Any]
@@ -160,7 +166,7 @@ class DataLoader(Generic[T_co]):
         self._fetcher = Fetcher(batched, self.collate_fn, drop_last)
         self._pool: Pool | None = None
         self._epochs = 0
-        self._running: Epoch | None = None
+        self._progress: Progress | None = None
         self._resume: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -185,9 +191,10 @@ class DataLoader(Generic[T_co]):
             seed = draw_seed(generator_of(order) or self.generator) if needs_seed else 0
         self._epochs += 1
         jobs = self._jobs(order, seed, done)
-        batches = self._load_ahead(jobs) if self.num_workers else self._load(jobs)
-        self._running = Epoch(self, batches, seed, done)
-        return self._running
+        batches = self._load_ahead(jobs, seed) if self.num_workers else self._load(jobs)
+        self._progress = Progress(seed, done)
+        # The loader must not hold the iterator: dropping it is what sends its workers away.
+        return Epoch(self, batches, self._progress)
 
     def _jobs(self, order: Any, seed: int, done: int) -> Iterator[Job]:
         """The batches of one epoch, without the first `done` ones if the order allows that.
@@ -209,37 +216,34 @@ class DataLoader(Generic[T_co]):
                 return
             yield batch
 
-    def _load_ahead(self, jobs: Iterator[Job]) -> Iterator[Any]:
-        pool = self._pool
-        if pool is None:
-            plan = Plan(
-                self.dataset,
-                self._fetcher,
-                self.worker_init_fn,
-                self.num_workers,
-                base_seed=mix(self._epochs, draw_seed(self.generator)),
-            )
-            pool = start_pool(plan, self.worker_kind, self.multiprocessing_context)
-            self._pool = pool if self.persistent_workers else None
-        finished = False
+    def _load_ahead(self, jobs: Iterator[Job], seed: int) -> Iterator[Any]:
+        pool = self._pool or self._start_pool(seed)
         try:
             yield from Schedule(self, pool).batches(jobs)
-            finished = True
+        except GeneratorExit:
+            raise  # persistent workers stay; what they still load is dropped by the next epoch
+        except BaseException:
+            self._pool = None
+            pool.close()
+            raise
         finally:
-            # A broken-off epoch of persistent workers leaves results that the next one drops.
             if not self.persistent_workers:
                 pool.close()
-            elif not finished and self._pool is not None:
-                self._pool = None
-                pool.close()
+
+    def _start_pool(self, seed: int) -> Pool:
+        plan = Plan(self.dataset, self._fetcher, self.worker_init_fn, self.num_workers, seed)
+        pool = start_pool(plan, self.worker_kind, self.multiprocessing_context)
+        if self.persistent_workers:
+            self._pool = pool
+            weakref.finalize(self, pool.close)
+        return pool
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, as plain numbers: the epoch's seed, batches given, generator."""
-        running = self._running
-        if running is None:
+        if self._progress is None:
             seed, done = self._resume or (None, 0)
         else:
-            seed, done = running.seed, running.done
+            seed, done = self._progress.seed, self._progress.done
         own = generator_of(self.batch_sampler or self.sampler) or self.generator
         state = None if own is None else realize(own.get_state()).tolist()
         return {"epoch_seed": seed, "batches_done": done, "generator": state}
@@ -266,24 +270,30 @@ class DataLoader(Generic[T_co]):
                 f"this one has {has}; build it as it was saved."
             )
         if own is not None:
-            own.set_state(own.get_state().new_tensor(state_dict["generator"]))
+            like = realize(own.get_state())
+            own.set_state(from_array(np.array(state_dict["generator"], dtype=like.dtype)))
         seed, done = state_dict["epoch_seed"], state_dict["batches_done"]
         self._resume = None if seed is None else (seed, done)
-        self._running = None
+        self._progress = None
+
+
+@dataclass
+class Progress:
+    """How far an epoch is: what a loader needs to continue it."""
+
+    seed: int
+    done: int  # batches given
 
 
 class Epoch:
     """The iterator over one epoch: counts what it gives, so that the loader can be saved."""
 
-    def __init__(
-        self, loader: DataLoader[Any], batches: Iterator[Any], seed: int, done: int
-    ) -> None:
+    def __init__(self, loader: DataLoader[Any], batches: Iterator[Any], progress: Progress) -> None:
         self._loader = loader
         self._batches = batches
-        self.seed = seed
-        self.done = done
+        self._progress = progress
         if loader.batch_sampler is None and loader.sampler is None:
-            for _ in islice(batches, done):  # a stream is skipped by reading
+            for _ in islice(batches, progress.done):  # a stream is skipped by reading
                 pass
 
     def __iter__(self) -> Epoch:
@@ -293,10 +303,10 @@ class Epoch:
         try:
             batch = next(self._batches)
         except StopIteration:
-            if self._loader._running is self:
-                self._loader._running = None
+            if self._loader._progress is self._progress:
+                self._loader._progress = None
             raise
-        self.done += 1
+        self._progress.done += 1
         return batch
 
     def __len__(self) -> int:
@@ -350,14 +360,13 @@ class Schedule:
     def _next_result(self) -> Result:
         """The result of the oldest job; or, if order does not matter, whichever comes first."""
         wanted = next(iter(self.owner))
-        waited = 0.0
+        deadline = time.monotonic() + self.timeout if self.timeout else math.inf
         while wanted not in self.ready and (self.in_order or not self.ready):
             # Short waits, so that Ctrl-C is heard on every system.
-            pause = min(HEARTBEAT_S, self.timeout - waited) if self.timeout else HEARTBEAT_S
-            result = self.pool.receive(pause)
+            left = deadline - time.monotonic()
+            result = self.pool.receive(max(0.0, min(HEARTBEAT_S, left)))
             if result is None:
-                waited += pause
-                if self.timeout and waited >= self.timeout:
+                if left <= 0:
                     raise WorkerError(
                         f"DataLoader: worker {self.owner[wanted]} gave no batch for "
                         f"{self.timeout:g} s (timeout={self.timeout:g}); loading is stuck, or "
@@ -388,7 +397,9 @@ def check_workers(
     if ahead is not None:
         check_count("DataLoader", "prefetch_factor", ahead)
     if num_workers == 0 and persistent:
-        raise ArgumentError("DataLoader: persistent_workers needs workers; set num_workers above 0.")
+        raise ArgumentError(
+            "DataLoader: persistent_workers needs workers; set num_workers above 0."
+        )
 
 
 def check_stream(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> None:
@@ -415,6 +426,8 @@ def check_batching(
             )
     elif batch_size is None:
         if drop_last:
-            raise ArgumentError("DataLoader: batch_size=None makes no batches; leave out drop_last.")
+            raise ArgumentError(
+                "DataLoader: batch_size=None makes no batches; leave out drop_last."
+            )
     else:
         check_count("DataLoader", "batch_size", batch_size)

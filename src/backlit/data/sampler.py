@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from backlit.data.seeds import Generator, draw_seed, permutation, rng_of
+from backlit.data.seeds import draw_seed, permutation, rng_of
 from backlit.errors import ArgumentError
+from backlit.ops.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 Order = np.ndarray[Any, np.dtype[np.int64]]
@@ -100,12 +101,14 @@ class RandomSampler(SeededSampler):
                 f"RandomSampler: cannot draw {self.num_samples} samples from an empty data set."
             )
         if self.replacement:
-            return rng_of(seed).integers(0, size, self.num_samples)
+            drawn: Order = rng_of(seed).integers(0, size, self.num_samples)
+            return drawn
         if self.num_samples <= size:
             return permutation(size, seed)[: self.num_samples]
         rng = rng_of(seed)
-        passes = -(-self.num_samples // size)
-        return np.concatenate([rng.permutation(size) for _ in range(passes)])[: self.num_samples]
+        passes = [rng.permutation(size) for _ in range(-(-self.num_samples // size))]
+        order: Order = np.concatenate(passes)[: self.num_samples]
+        return order
 
     def __len__(self) -> int:
         return self.num_samples
@@ -184,7 +187,8 @@ class WeightedRandomSampler(SeededSampler):
             possible = np.flatnonzero(self.weights)
             bounds = np.cumsum(self.weights[possible])
             drawn = np.searchsorted(bounds[:-1], rng.random(self.num_samples) * bounds[-1], "right")
-            return possible[drawn]
+            chosen: Order = possible[drawn]
+            return chosen
         # Efraimidis and Spirakis 2006: the largest u^(1/w) are a weighted draw, in order.
         with np.errstate(divide="ignore"):
             keys = np.log(rng.random(len(self.weights))) / self.weights
@@ -238,7 +242,7 @@ def generator_of(sampler: Any) -> Generator | None:
     """The generator a random sampler draws from, if it has its own."""
     if isinstance(sampler, BatchSampler):
         return generator_of(sampler.sampler)
-    return getattr(sampler, "generator", None)
+    return sampler.generator if isinstance(sampler, SeededSampler) else None
 
 
 def indices_of(sampler: Any, seed: int) -> Iterator[Any]:

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from backlit.ops.random import Generator, manual_seed, randint
-
-LARGEST_SEED = 2**63 - 1
+from backlit.ops.random import Generator, default_generator, manual_seed
 
 
 def draw_seed(generator: Generator | None) -> int:
     """The next seed of a generator; of the default one if None."""
-    return int(randint(0, LARGEST_SEED, (), generator=generator).item())
+    return mix(*(generator or default_generator).take(1))
 
 
 def rng_of(*seed: int) -> np.random.Generator:

@@ -93,7 +93,8 @@ class Failure:
     def error(self) -> BaseException:
         """The exception to raise in the loop: of the same type, with the worker's traceback."""
         text = _Verbatim(self.text) if self.kind is KeyError else self.text
-        if self.kind is not None and issubclass(self.kind, Exception):
+        # A StopIteration would silently end the loop.
+        if self.kind is not None and not issubclass(self.kind, StopIteration):
             with suppress(Exception):
                 return self.kind(text)
         return WorkerError(self.text)
@@ -292,7 +293,7 @@ def start_process(plan: Plan, worker: int, context: Any) -> _Process:
         with warnings.catch_warnings():
             # Python 3.12 warns when a process with threads forks: a lock that another thread
             # holds stays locked in the child. BLAS takes care of its own threads.
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            warnings.filterwarnings("ignore", "This process .* multi-threaded", DeprecationWarning)
             process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ArgumentError(
@@ -381,9 +382,10 @@ def death_of(process: Any, worker: int) -> WorkerError:
     process.join(GRACE_S)
     code = process.exitcode
     how = f"left with exit code {code}"
+    hint = "what it printed says why (a script must start from `if __name__ == '__main__':`)"
     if code is not None and code < 0:
         how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
-    hint = "often the memory ran out: use fewer workers or smaller batches"
+        hint = "often the memory ran out: use fewer workers or smaller batches"
     if code == -signal.SIGSEGV:
         hint = "a library crashed in it: try num_workers=0 to see where"
     return WorkerError(f"DataLoader: worker {worker} (pid {process.pid}) {how}; {hint}.")
