@@ -17,6 +17,9 @@ from backlit.core.op import PUBLIC as _PUBLIC
 from backlit.core.printing import set_printoptions
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
+from backlit.ops.random import (
+    Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
+)  # fmt: skip
 
 float = float32
 double = float64
@@ -31,7 +34,8 @@ globals().update({name: call for name, call in _PUBLIC.items() if "." not in nam
 
 __all__ = sorted(
     {
-        "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler", "config", "core", "double", "dtype",
+        "Generator", "Size", "Tensor", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed",
+        "set_rng_state", "autograd", "bfloat16", "bool", "can_cast", "compiler", "config", "core", "double", "dtype",
         "enable_grad", "errors", "finfo", "float", "float16", "float32", "float64", "get_default_dtype", "half",
         "iinfo", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "long", "no_grad",
         "ops", "promote_types", "set_default_dtype", "set_grad_enabled", "set_printoptions", "short", "uint8",

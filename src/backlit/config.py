@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ FLAGS = {
 }
 
 _values: dict[str, Any] = {}
+listeners: list[Callable[[], None]] = []  # called after a flag has changed
 
 
 def _from_environment(flag: Flag) -> Any:
@@ -66,9 +67,8 @@ def set_flag(name: str, value: Any) -> None:
         raise ArgumentError(f"unknown flag {name!r}; the flags are {', '.join(sorted(FLAGS))}.")
     if _values[name] != value:
         _values[name] = value
-        from backlit.core.position import trie
-
-        trie.clear()  # what was recorded under the other value must not be found again
+        for listener in listeners:
+            listener()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from typing import Any
 
 from backlit.autograd import methods as _methods  # noqa: F401 - binds Tensor.backward
 from backlit.autograd.engine import Walk, accumulate, locate
+from backlit.autograd.function import Function, FunctionCtx, once_differentiable
+from backlit.autograd.stepwise import run_hooks
 from backlit.core.era import local
 from backlit.core.tensor import Tensor
 from backlit.errors import GradientError
@@ -46,7 +48,13 @@ def backward(
     walk.run()
     if wanted is None:
         for leaf, g in walk.leaf_gradients.values():
+            x = leaf._x
+            if x is not None and x.hooks:
+                g = run_hooks(leaf, g)
             accumulate(leaf, g, create_graph)
+            if x is not None and x.post_hooks:
+                for hook in list(x.post_hooks.values()):
+                    hook(leaf)
         return
     for t, g in zip(wanted, _results(walk), strict=True):
         if g is not None:
@@ -59,7 +67,10 @@ def _results(walk: Walk) -> list[Tensor | None]:
     for where in walk.targets:
         if isinstance(where, Tensor):
             hit = walk.leaf_gradients.get(id(where))
-            found.append(hit[1] if hit is not None else None)
+            if hit is None:
+                found.append(None)
+            else:
+                found.append(run_hooks(where, hit[1]) if where._x is not None and where._x.hooks else hit[1])
         else:
             found.append(walk.found.get((where[0].sequence, where[1].id)))
     return found
@@ -167,4 +178,4 @@ def is_grad_enabled() -> bool:
     return bool(local.era.here.grad)
 
 
-__all__ = ["inference_mode", "backward", "enable_grad", "grad", "is_grad_enabled", "locate", "no_grad", "set_grad_enabled"]
+__all__ = ["Function", "FunctionCtx", "inference_mode", "once_differentiable", "backward", "enable_grad", "grad", "is_grad_enabled", "locate", "no_grad", "set_grad_enabled"]

@@ -85,12 +85,17 @@ class Walk:
         while self.queue:
             era, gradients = self.eras.pop(-heapq.heappop(self.queue))
             asked = {w[1].id: w[1] for w in self.targets if not isinstance(w, Tensor) and w[0] is era}
-            if era.hooks or era.contexts:
+            if era.contexts or (era.hooks and _has_user_hooks(era)):
                 from backlit.autograd.stepwise import walk_stepwise
 
                 walk_stepwise(self, era, gradients, asked)
             else:
-                self._segment(era, gradients, asked)
+                kept = dict(era.hooks) if era.hooks and self.wanted is None else {}
+                self._segment(era, gradients, asked | {i: locate(t)[1] for i, t in kept.items()} if kept else asked)  # type: ignore[index]
+                for i, t in kept.items():
+                    g = self.found.get((era.sequence, i))
+                    if g is not None:
+                        extra(t).grad = g
 
     def _segment(
         self, era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
@@ -111,9 +116,9 @@ class Walk:
         child = now.here.children.get(key)
         if child is None:
             child = self._expand(now, era, key, gradients, asked)
-        detail: _Detail = child.detail
+        detail: Detail = child.detail
         if place is not None:
-            _check_closed(era, detail)
+            check_closed(era, detail)
             self._lift(now, era, detail)
             if not self.retain:
                 _release(era, detail)
@@ -128,7 +133,7 @@ class Walk:
             else:
                 self.arrive(leaves[value.id], g)
 
-    def _lift(self, now: Era, era: Era, detail: _Detail) -> None:
+    def _lift(self, now: Era, era: Era, detail: Detail) -> None:
         """Bring the values saved by a closed recording into the present one."""
         for value in detail.lifted:
             if isinstance(value, Scalar):
@@ -171,7 +176,7 @@ class Walk:
         finally:
             local.era = now
         child.nodes = tuple(tracer.nodes)
-        detail = child.detail = _Detail()
+        detail = child.detail = Detail()
         detail.emitted = [(v, g._var) for v, g in emitted]
         detail.asked = [(v, g._var) for v, g in hit]
         detail.visited = frozenset(sweep.visited)
@@ -185,7 +190,12 @@ class Walk:
         return child
 
 
-class _Detail:
+def _has_user_hooks(era: Era) -> bool:
+    """Whether functions are to be called during the walk (and not only gradients kept)."""
+    return any(t._x is not None and t._x.hooks for t in (era.hooks or {}).values())
+
+
+class Detail:
     """What is known of one walk through one recording."""
 
     __slots__ = ("asked", "emitted", "lifted", "read", "saving", "visited")
@@ -357,14 +367,14 @@ class Sweep:
             self.saving.add(first)
             self.read[value.id] = value
             if first in self.freed:
-                raise _freed_error()
-            overwritten = _overwritten(self.stale, value)
+                raise freed_error()
+            overwritten = overwritten_at(self.stale, value)
             if overwritten is not None:
-                raise _stale_error(node, value, overwritten)
+                raise stale_error(node, value, overwritten)
         return self.lift(value)
 
 
-def _overwritten(stale: dict[int, Any], value: Value) -> Any:
+def overwritten_at(stale: dict[int, Any], value: Value) -> Any:
     """The in-place op that overwrote ``value`` or the memory it is a view of, if any."""
     at: Value = value
     while stale:
@@ -376,14 +386,14 @@ def _overwritten(stale: dict[int, Any], value: Value) -> Any:
     return None
 
 
-def _freed_error() -> GradientError:
+def freed_error() -> GradientError:
     return GradientError(
         "Trying to backward through the graph a second time, but the saved intermediate values have already been "
         "freed. Pass retain_graph=True to the first backward() or grad() if you need to go through it again."
     )
 
 
-def _stale_error(node: Node, value: Value, overwritten: tuple[str, tuple[str, int]]) -> GradientError:
+def stale_error(node: Node, value: Value, overwritten: tuple[str, tuple[str, int]]) -> GradientError:
     name, (file, line) = overwritten
     return GradientError(
         f"one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -392,12 +402,12 @@ def _stale_error(node: Node, value: Value, overwritten: tuple[str, tuple[str, in
     )
 
 
-def _check_closed(era: Era, detail: _Detail) -> None:
+def check_closed(era: Era, detail: Detail) -> None:
     """Raise if values that this walk reads were freed or overwritten since the recording closed."""
     if era.freed and not era.freed.isdisjoint(detail.saving):
-        raise _freed_error()
+        raise freed_error()
     for value in detail.read.values():
-        overwritten = _overwritten(era.here.stale, value) or _overwritten(era.stale, value)
+        overwritten = overwritten_at(era.here.stale, value) or overwritten_at(era.stale, value)
         at: Value = value
         while isinstance(at, Result) and at.node.primitive.write is not None:
             at = at.node.args[0]
@@ -407,10 +417,10 @@ def _check_closed(era: Era, detail: _Detail) -> None:
                 overwritten = ("an in-place op", ("", 0))
         if overwritten is not None:
             reader = next(n for n in era.here.all_nodes() if value in n.primitive.saved(n))
-            raise _stale_error(reader, value, overwritten)
+            raise stale_error(reader, value, overwritten)
 
 
-def _release(era: Era, detail: _Detail) -> None:
+def _release(era: Era, detail: Detail) -> None:
     era.freed |= detail.visited
     if era.saved:
         for i in detail.read:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backlit.autograd import hooks
 from backlit.core.methods import TensorMethods
 from backlit.core.tensor import Tensor
 
@@ -21,4 +22,6 @@ def tensor_backward(
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 
+for _name, _method in hooks.METHODS.items():
+    setattr(TensorMethods, _name, _method)
 TensorMethods.backward = tensor_backward  # type: ignore[attr-defined]

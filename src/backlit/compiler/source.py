@@ -78,6 +78,8 @@ class Writer:
             self.names[out.id] = f"{letter}{self._counts[letter]}"
             self._counts[letter] += 1
         targets = ", ".join(self.names[o.id] for o in node.outs)
+        if node.primitive.name == "function":  # a tuple, also of one
+            targets += ","
         return f"{targets} = {self.expression(node)}"
 
     def expression(self, node: Node) -> str:

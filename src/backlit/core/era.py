@@ -347,3 +347,23 @@ def pend(era: Era, value: Value) -> Tensor:
     t = handle(era, value)
     era.pending.append(t)
     return t
+
+
+@contextlib.contextmanager
+def eager() -> Iterator[None]:
+    """Compute every op at once instead of recording it: for debugging, and as a reference in tests.
+
+    >>> import backlit
+    >>> with backlit.eager():
+    ...     backlit.tensor(2.0) * 3
+    tensor(6.)
+    """
+    outer = local.era
+    outer.flush()
+    grad = local.era.here.grad
+    local.era = EagerEra(grad)
+    try:
+        yield
+    finally:
+        grad = local.era.here.grad
+        local.era = Era(grad)

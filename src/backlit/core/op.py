@@ -281,7 +281,13 @@ def _unhashable(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Except
 def op(body: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def op(
-    *, name: str = ..., view: bool = ..., out: bool = ..., inplace: bool = ..., method: bool = ...
+    *,
+    name: str = ...,
+    view: bool = ...,
+    out: bool = ...,
+    inplace: bool = ...,
+    method: bool = ...,
+    public: bool = ...,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def op(
     body: Any = None,
@@ -292,10 +298,16 @@ def op(
     out: bool = False,
     inplace: bool = False,
     method: bool = True,
+    public: bool = True,
 ) -> Any:
-    """Make ``body`` a recorded op; with ``out``, it also takes PyTorch's ``out=`` argument."""
+    """Make ``body`` a recorded op; with ``out``, it also takes PyTorch's ``out=`` argument.
+
+    With ``public=False`` it is only the recorded part of a public function of the same name.
+    """
     if body is None:
-        return functools.partial(op, name=name, view=view, out=out, inplace=inplace, method=method)
+        return functools.partial(
+            op, name=name, view=view, out=out, inplace=inplace, method=method, public=public
+        )
     made = Op(name or body.__name__.rstrip("_"), body, view, inplace=inplace, method=method)
     if view:
 
@@ -325,8 +337,24 @@ def op(
 
     made.call = call
     call.op = made  # type: ignore[attr-defined]
-    PUBLIC[made.name] = call
+    if public:
+        PUBLIC[made.name] = call
     return call
+
+
+def plain(
+    name: str = "", *, inplace: bool = False, method: bool = True
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a Python function public as it is: it records what it calls, and may look at values."""
+
+    def register(body: Callable[P, R]) -> Callable[P, R]:
+        made = Op(name or body.__name__.rstrip("_"), body, inplace=inplace, method=method)
+        made.call = body
+        body.op = made  # type: ignore[attr-defined]
+        PUBLIC[made.name] = body
+        return body
+
+    return register
 
 
 def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from backlit import config
 from backlit.core.value import Input, Meta, Node, Value
 
 DEPTH_LIMIT = 3000  # events of one recording before it is flushed
@@ -136,3 +137,4 @@ class Trie:
 
 
 trie = Trie()
+config.listeners.append(trie.clear)  # what was recorded under another setting must not be found again

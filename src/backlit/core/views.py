@@ -117,11 +117,16 @@ def record_view(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return record(op, args, kwargs)
     key: list[Any] = [op, var.meta]
     scalars: list[Any] = []
-    for a in args[1:]:
-        key.append(_static(a, scalars, op))
+    numbers = op.numbers
+    if numbers:
+        for a, number in zip(args[1:], op.positions[1:], strict=False):
+            key.append(_static(a, scalars, number, op))
+    else:
+        for a in args[1:]:
+            key.append(_static(a, scalars, False, op))
     for k, a in kwargs.items():
         key.append(k)
-        key.append(_static(a, scalars, op))
+        key.append(_static(a, scalars, k in numbers, op))
     found = tuple(key)
     try:
         instant = _instants.get(found)
@@ -134,17 +139,17 @@ def record_view(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _make(instant.outputs, source, instant.run(source._data, scalars), scalars, era.here.grad)
 
 
-def _static(a: Any, scalars: list[Any], op: Op) -> Any:
+def _static(a: Any, scalars: list[Any], number: bool, op: Op) -> Any:
     kind = type(a)
     if kind is int:
-        if op.numbers:
+        if number:
             scalars.append(a)
             return int
         return a
     if kind is bool:
         return "True" if a else "False"
     if isinstance(a, (tuple, list)):
-        return (kind, *(_static(x, scalars, op) for x in a))
+        return (kind, *(_static(x, scalars, number, op) for x in a))
     if isinstance(a, Tensor):
         raise TypeError(f"{op.name}(): expected integers, got a tensor; call .item() on it first.")
     return a
@@ -159,11 +164,11 @@ def _trace_instant(op: Op, meta: Meta, args: tuple[Any, ...], kwargs: dict[str, 
     tracer = Tracer(position, (op.name,), "forward")
     era, local.era = local.era, tracer
     try:
-        number = bool(op.numbers)
+        positions = (*op.positions[1:], *(False,) * len(args))
         out = op.body(
             handle(tracer, source),  # type: ignore[arg-type]
-            *(_symbolic(tracer, a, number and type(a) is int) for a in args[1:]),
-            **{k: _symbolic(tracer, a, number and type(a) is int) for k, a in kwargs.items()},
+            *(_symbolic(tracer, a, p) for a, p in zip(args[1:], positions, strict=False)),
+            **{k: _symbolic(tracer, a, k in op.numbers) for k, a in kwargs.items()},
         )
     finally:
         local.era = era

@@ -10,7 +10,7 @@ from backlit.core.inplace import check_inplace, rebind
 from backlit.core.methods import TensorMethods
 from backlit.core.op import PUBLIC, Op, operator, reflected
 from backlit.core.tensor import Tensor
-from backlit.ops import access
+from backlit.ops import access, random
 
 OPERATORS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow", "matmul": "matmul",
@@ -70,5 +70,5 @@ def bind() -> None:
             setattr(TensorMethods, f"__{python}__", PUBLIC[name])
     for name, d in DTYPE_METHODS.items():
         setattr(TensorMethods, name, access._converter(d))
-    for name, method in access.METHODS.items():
+    for name, method in {**access.METHODS, **random.METHODS}.items():
         setattr(TensorMethods, name, method)

@@ -1,0 +1,529 @@
+"""Random numbers: counter-based, so that a recording repeats with fresh numbers.
+
+Every op draws a block of the stream of a `Generator`: the seed and the offset are runtime numbers of
+the recording, the numbers themselves are computed when the program runs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from backlit.core import dtypes
+from backlit.core.create import check_device, set_requires_grad, tensor
+from backlit.core.dtypes import dtype, float32, float64, get_default_dtype, int64
+from backlit.core.era import realize
+from backlit.core.inplace import check_inplace, rebind, to_dtype, write_out
+from backlit.core.op import PUBLIC, op, plain
+from backlit.core.primitive import primitive
+from backlit.core.tensor import Tensor
+from backlit.core.value import Number
+from backlit.errors import ArgumentError, DtypeError, ShapeError
+from backlit.ops.reference_random import random_words
+
+uniform_card = primitive(
+    "random_uniform",
+    "seed offset",
+    shape=lambda seed, offset, shape, dtype: (shape, dtype),
+    numpy="ref.random_uniform({seed}, {offset}, {shape}, {dtype})",
+    maths="u ~ U[0, 1)",
+)
+
+
+class Generator:
+    """A stream of random numbers: a seed, and how far it has been used.
+
+    >>> import backlit
+    >>> g = backlit.Generator().manual_seed(0)
+    >>> a = backlit.rand(2, generator=g); b = backlit.rand(2, generator=g.manual_seed(0))
+    >>> bool((a == b).all())
+    True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        check_device(device)
+        self.device = device
+        self._lock = threading.Lock()
+        self._seed = 67280421310721  # the first seed of PyTorch's default generator
+        self._offset = 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of ``seed`` from its beginning."""
+        if not isinstance(seed, (int, np.integer)):
+            raise TypeError(f"manual_seed expected an integer, got {type(seed).__name__}.")
+        with self._lock:
+            self._seed = int(seed) % (1 << 128)
+            self._offset = 0
+        return self
+
+    def seed(self) -> int:
+        """Seed from the operating system; returns the seed."""
+        value = int.from_bytes(os.urandom(8), "little")
+        self.manual_seed(value)
+        return value
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return self._seed
+
+    def take(self, n: int) -> tuple[int, int]:
+        """(seed, offset) of the next ``n`` words, which no one else will get."""
+        with self._lock:
+            offset = self._offset
+            self._offset = offset + (n + 3) // 4
+            return self._seed, offset
+
+    def get_state(self) -> Tensor:
+        """The state as a tensor of 8-byte words: seed (two words) and offset."""
+        words = [self._seed & (1 << 64) - 1, self._seed >> 64, self._offset]
+        return tensor(np.array(words, np.uint64).view(np.uint8))
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Go on from a state that `get_state` gave."""
+        words = realize(state)
+        if words.dtype != np.uint8 or words.size != 24:
+            raise ArgumentError(f"set_state: expected the 24 bytes that get_state returns, got {words.size}.")
+        low, high, offset = (int(w) for w in np.ascontiguousarray(words).view(np.uint64))
+        with self._lock:
+            self._seed, self._offset = low | high << 64, offset
+        return self
+
+    def clone_state(self) -> Generator:
+        """A generator at the same point of the same stream."""
+        return Generator().set_state(self.get_state())
+
+    def numpy(self) -> np.random.Generator:
+        """A NumPy generator seeded by the next words of this stream, for what is drawn at once."""
+        words = random_words(*self.take(4), 4)
+        return np.random.Generator(np.random.Philox(int(words[0])))
+
+    def __reduce__(self) -> Any:
+        return _restore, (np.array(realize(self.get_state())),)
+
+
+def _restore(state: Any) -> Generator:
+    return Generator().set_state(tensor(state))
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator (every ``rand``, ``randn``, ``dropout`` … without ``generator=``)."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator from the operating system."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Tensor) -> None:
+    """Set the state of the default generator."""
+    default_generator.set_state(state)
+
+
+# -- recorded draws ---------------------------------------------------------------------------------
+
+
+@op(name="_uniform", method=False)
+def _uniform(seed: Number, offset: Number, shape: Any, dtype: dtype) -> Tensor:
+    return uniform_card(seed, offset, shape=tuple(shape), dtype=dtype)
+
+
+@op(name="_normal", method=False)
+def _normal(seed: Number, offset: Number, offset2: Number, shape: Any, dtype: dtype) -> Tensor:
+    """Box and Muller, 1958: √(-2 ln u₁) cos 2πu₂."""
+    wide = dtype if dtype is float64 else float32
+    u1 = uniform_card(seed, offset, shape=tuple(shape), dtype=wide)
+    u2 = uniform_card(seed, offset2, shape=tuple(shape), dtype=wide)
+    radius = (-2 * (1 - u1).log()).sqrt()
+    return (radius * PUBLIC["cos"](u2 * (2 * math.pi))).to(dtype)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def draw_uniform(shape: tuple[int, ...], d: dtype, generator: Generator | None) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return _uniform(*(generator or default_generator).take(_count(shape)), tuple(shape), d)
+
+
+def draw_normal(shape: tuple[int, ...], d: dtype, generator: Generator | None) -> Tensor:
+    """Standard normal numbers."""
+    n = _count(shape)
+    seed, offset = (generator or default_generator).take(2 * ((n + 3) // 4) * 4)
+    return _normal(seed, offset, offset + (n + 3) // 4, tuple(shape), d)
+
+
+def sizes_of(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes given one by one or as a tuple."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    found = tuple(int(n) for n in size)
+    if min(found, default=0) < 0:
+        raise ShapeError(f"{name}: Trying to create tensor with negative dimension {min(found)}: {list(found)}.")
+    return found
+
+
+def _finish(made: Tensor, out: Tensor | None, requires_grad: bool, name: str) -> Tensor:
+    if out is not None:
+        return write_out(name, out, made)  # type: ignore[no-any-return]
+    return set_requires_grad(made) if requires_grad else made
+
+
+def _float(name: str, d: dtype | None) -> dtype:
+    d = d or get_default_dtype()
+    if not d.is_floating_point:
+        raise DtypeError(f'"{name}" is not implemented for {d.name}; use randint for integers.')
+    return d
+
+
+@plain(method=False)
+def rand(
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform numbers in [0, 1).
+
+    >>> import backlit
+    >>> backlit.rand(2, 3).shape
+    Size([2, 3])
+    """
+    check_device(device)
+    made = draw_uniform(sizes_of("rand", size), _float("rand", dtype or (out.dtype if out is not None else None)), generator)
+    return _finish(made, out, requires_grad, "rand")
+
+
+@plain(method=False)
+def randn(
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Numbers from the standard normal distribution."""
+    check_device(device)
+    made = draw_normal(sizes_of("randn", size), _float("randn", dtype or (out.dtype if out is not None else None)), generator)
+    return _finish(made, out, requires_grad, "randn")
+
+
+@op(name="_integers", method=False)
+def _integers(seed: Number, offset: Number, low: Number, span: Number, shape: Any, dtype: dtype) -> Tensor:
+    u = uniform_card(seed, offset, shape=tuple(shape), dtype=float64)
+    return ((u * span).to(int64) + low).to(dtype)
+
+
+def draw_integers(low: int, high: int, shape: tuple[int, ...], d: dtype, generator: Generator | None) -> Tensor:
+    """Whole numbers from low to high - 1."""
+    if high <= low:
+        raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
+    seed, offset = (generator or default_generator).take(_count(shape))
+    return _integers(seed, offset, low, high - low, tuple(shape), d)
+
+
+@plain(method=False)
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Whole numbers from ``low`` to ``high - 1``; ``randint(high, size)`` starts at 0."""
+    check_device(device)
+    if size is None:
+        low, high, size = 0, low, high
+    if size is None or isinstance(size, int):
+        raise TypeError("randint(): argument 'size' must be a tuple of ints, such as randint(0, 10, (3,)).")
+    made = draw_integers(int(low), int(high), tuple(size), dtype or int64, generator)
+    return _finish(made, out, requires_grad, "randint")
+
+
+@plain(method=False)
+def randperm(
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype = int64, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """A random order of 0 … n - 1."""
+    check_device(device)
+    if n < 0:
+        raise ArgumentError(f"randperm: n must be non-negative, got {n}.")
+    order = np.argsort(random_words(*(generator or default_generator).take(n), n), kind="stable")
+    return _finish(tensor(order, dtype=dtype), out, requires_grad, "randperm")
+
+
+def _like(draw: Any, name: str) -> Any:
+    def call(
+        input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None,
+        requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+        generator: Generator | None = None,
+    ) -> Tensor:  # fmt: skip
+        check_device(device)
+        made = draw(tuple(input.shape), _float(name, dtype or input.dtype), generator)
+        return set_requires_grad(made) if requires_grad else made
+
+    call.__name__ = name
+    call.__doc__ = f"``{name.removesuffix('_like')}`` in the shape and dtype of ``input``."
+    return plain(name, method=False)(call)
+
+
+rand_like = _like(draw_uniform, "rand_like")
+randn_like = _like(draw_normal, "randn_like")
+
+
+@plain(method=False)
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """``randint`` in the shape and dtype of ``input``."""
+    if isinstance(low, Tensor):
+        low = low.item()
+    low, high = (0, low) if high is None else (low, high)
+    made = draw_integers(int(low), int(high), tuple(input.shape), dtype or input.dtype, None)
+    return set_requires_grad(made) if requires_grad else made
+
+
+@plain(method=False)
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Normal numbers of the given means and standard deviations (tensors or numbers)."""
+    given = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if isinstance(std, Tensor):
+        if std.numel() and bool((std < 0).any()):
+            raise ArgumentError("normal expects all elements of std >= 0.0.")
+    elif std < 0:
+        raise ArgumentError(f"normal expects std >= 0.0, but found std {std}.")
+    if given:
+        from backlit.core.size import broadcast
+
+        shape = broadcast("normal", *(tuple(x.shape) for x in given))
+        d = given[0].dtype if len(given) == 1 else dtypes.promote_types(given[0].dtype, given[1].dtype)
+        d = d if d.is_floating_point else get_default_dtype()
+    else:
+        shape, d = sizes_of("normal", tuple(size or ())), dtype or get_default_dtype()
+    made = to_dtype(draw_normal(shape, d, generator) * std + mean, d)
+    return _finish(made, out, requires_grad, "normal")
+
+
+@plain(inplace=False)
+def bernoulli(
+    input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
+    """1 with probability ``input`` (or ``p``), else 0."""
+    u = draw_uniform(tuple(input.shape), float64 if input.dtype is float64 else float32, generator)
+    made = to_dtype(u < (input.detach() if p is None else p), input.dtype)
+    return made if out is None else write_out("bernoulli", out, made)  # type: ignore[no-any-return]
+
+
+@plain()
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Indices drawn in proportion to the weights in each row of ``input``."""
+    weights = realize(input)
+    if not input.dtype.is_floating_point:
+        raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.name}.")
+    if weights.ndim not in (1, 2):
+        raise ShapeError(f"prob_dist must be 1 or 2 dim, got {weights.ndim}.")
+    rows = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
+    if num_samples <= 0:
+        raise ArgumentError("cannot sample n_sample <= 0 samples.")
+    if not replacement and num_samples > rows.shape[1]:
+        raise ArgumentError("cannot sample n_sample > prob_dist.size(-1) samples without replacement.")
+    if not np.isfinite(rows).all() or (rows < 0).any():
+        raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0.")
+    if (rows.sum(1) <= 0).any():
+        raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0).")
+    draw = (generator or default_generator).numpy()
+    if replacement:
+        edges = rows.cumsum(1)
+        u = draw.random((rows.shape[0], num_samples)) * edges[:, -1:]
+        picked = np.stack([np.searchsorted(e, x, side="right") for e, x in zip(edges, u, strict=True)])
+    else:  # Efraimidis and Spirakis, 2006: the largest u^(1/w) are a weighted sample
+        with np.errstate(divide="ignore"):
+            keys = draw.exponential(size=rows.shape) / rows
+        picked = np.argsort(keys, axis=1)[:, :num_samples]
+    made = tensor(picked.reshape(*weights.shape[:-1], num_samples), dtype=int64)
+    return made if out is None else write_out("multinomial", out, made)  # type: ignore[no-any-return]
+
+
+@plain()
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Poisson-distributed numbers with the rates in ``input``."""
+    drawn = (generator or default_generator).numpy().poisson(realize(input))
+    return tensor(drawn, dtype=input.dtype)
+
+
+@plain()
+def binomial(input: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """Numbers of successes in ``input`` trials of probability ``prob``."""
+    drawn = (generator or default_generator).numpy().binomial(realize(input).astype(np.int64), realize(prob))
+    return tensor(drawn, dtype=input.dtype)
+
+
+# -- in-place draws ---------------------------------------------------------------------------------
+
+
+def _fill(self: Tensor, made: Tensor, name: str) -> Tensor:
+    return rebind(self, check_inplace(name, self, made), name)
+
+
+def _width(self: Tensor, name: str) -> dtype:
+    return _float(name, self.dtype)
+
+
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with uniform numbers in [a, b)."""
+    if a > b:
+        raise ArgumentError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}.")
+    u = draw_uniform(tuple(self.shape), _width(self, "uniform_"), generator)
+    return _fill(self, u * (b - a) + a, "uniform_")
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with normal numbers."""
+    if std < 0:
+        raise ArgumentError(f"normal_ expects std >= 0.0, but found std {std}.")
+    z = draw_normal(tuple(self.shape), _width(self, "normal_"), generator)
+    return _fill(self, z * std + mean, "normal_")
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with 1 (probability ``p``) and 0."""
+    u = draw_uniform(tuple(self.shape), float64, generator)
+    return _fill(self, to_dtype(u < p, self.dtype), "bernoulli_")
+
+
+def random_(self: Tensor, *limits: Any, generator: Generator | None = None) -> Tensor:
+    """Fill with whole numbers: ``random_()``, ``random_(to)`` or ``random_(from, to)``."""
+    largest = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53, "bool": 1}
+    top = largest.get(self.dtype.name) or dtypes.iinfo(self.dtype).max
+    low, high = (0, top + 1) if not limits else (0, limits[0]) if len(limits) == 1 else limits
+    if high is None:
+        high = top + 1
+    return _fill(self, draw_integers(int(low), int(high), tuple(self.shape), self.dtype, generator), "random_")
+
+
+def _transform(name: str, body: Any) -> Any:
+    def method(self: Tensor, *args: float, generator: Generator | None = None) -> Tensor:
+        u = draw_uniform(tuple(self.shape), float64, generator)
+        return _fill(self, to_dtype(body(u, *args), self.dtype), name)
+
+    method.__name__ = name
+    return method
+
+
+exponential_ = _transform("exponential_", lambda u, lambd=1.0: -(1 - u).log() / lambd)
+geometric_ = _transform("geometric_", lambda u, p: PUBLIC["ceil"]((1 - u).log() / math.log(1 - p)).clamp(1, None))
+cauchy_ = _transform("cauchy_", lambda u, median=0.0, sigma=1.0: PUBLIC["tan"]((u - 0.5) * math.pi) * sigma + median)
+
+
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with exp of normal numbers."""
+    z = draw_normal(tuple(self.shape), _width(self, "log_normal_"), generator)
+    return _fill(self, (z * std + mean).exp(), "log_normal_")
+
+
+METHODS = {
+    f.__name__: f
+    for f in (uniform_, normal_, bernoulli_, random_, exponential_, geometric_, cauchy_, log_normal_)
+}
+
+# -- dropout ----------------------------------------------------------------------------------------
+
+
+@op(name="_dropout", method=False)
+def _dropout(input: Tensor, seed: Number, offset: Number, p: float, mask_shape: Any, scale: bool) -> Tensor:
+    wide = float64 if input.dtype is float64 else float32
+    keep = uniform_card(seed, offset, shape=tuple(mask_shape), dtype=wide) >= p
+    factor = 1 / (1 - p) if scale and p < 1 else 1.0
+    return PUBLIC["where"](keep, input * factor, 0.0) if p < 1 else input * 0.0
+
+
+def _check_probability(p: float, name: str) -> None:
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{name}: dropout probability has to be between 0 and 1, but got {p}.")
+
+
+def drop(input: Tensor, p: float, mask_shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
+    """Zero the elements of ``input`` with probability ``p``, and scale the rest by 1/(1 - p)."""
+    seed, offset = (generator or default_generator).take(_count(mask_shape))
+    return _dropout(input, seed, offset, float(p), tuple(mask_shape), True)
+
+
+@plain("nn.functional.dropout", method=False)
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements zeroed with probability ``p`` and the others scaled by 1/(1 - p) (Srivastava et al., 2014).
+
+    >>> import backlit
+    >>> backlit.nn.functional.dropout(backlit.ones(3), 0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    _check_probability(p, "dropout")
+    made = drop(input, p, tuple(input.shape)) if training and p else input
+    return rebind(input, made, "dropout_") if inplace and made is not input else made
+
+
+def _channels(name: str, spatial: int) -> Any:
+    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        _check_probability(p, name)
+        if not training or not p:
+            return input
+        batched = input.ndim == spatial + 2
+        lead = tuple(input.shape[: 2 if batched else 1])
+        made = drop(input, p, lead + (1,) * (input.ndim - len(lead)))
+        return rebind(input, made, name + "_") if inplace else made
+
+    call.__name__ = name
+    call.__doc__ = f"`dropout` of whole channels of {spatial}-dimensional maps (Tompson et al., 2015)."
+    return plain("nn.functional." + name, method=False)(call)
+
+
+dropout1d = _channels("dropout1d", 1)
+dropout2d = _channels("dropout2d", 2)
+dropout3d = _channels("dropout3d", 3)
+
+
+@op(name="_alpha_dropout", method=False)
+def _alpha_dropout(input: Tensor, seed: Number, offset: Number, p: float, mask_shape: Any) -> Tensor:
+    alpha = -1.7580993408473766  # -λα of SELU (Klambauer et al., 2017)
+    wide = float64 if input.dtype is float64 else float32
+    keep = uniform_card(seed, offset, shape=tuple(mask_shape), dtype=wide) >= p
+    a = 1 / math.sqrt((alpha * alpha * p + 1) * (1 - p)) if p < 1 else 0.0
+    return PUBLIC["where"](keep, input, alpha) * a + (-a * alpha * p)
+
+
+def _alpha(name: str, feature: bool) -> Any:
+    def call(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+        _check_probability(p, name)
+        if not training or not p:
+            return input
+        shape = tuple(input.shape[:2]) + (1,) * (input.ndim - 2) if feature else tuple(input.shape)
+        seed, offset = default_generator.take(_count(shape))
+        made = _alpha_dropout(input, seed, offset, float(p), shape)
+        return rebind(input, made, name + "_") if inplace else made
+
+    call.__name__ = name
+    call.__doc__ = "Dropout that keeps mean and variance of SELU networks (Klambauer et al., 2017)."
+    return plain("nn.functional." + name, method=False)(call)
+
+
+alpha_dropout = _alpha("alpha_dropout", False)
+feature_alpha_dropout = _alpha("feature_alpha_dropout", True)

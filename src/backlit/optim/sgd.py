@@ -1,0 +1,88 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backlit.core.create import full_constant
+from backlit.core.tensor import Tensor
+from backlit.errors import ArgumentError
+from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, number
+
+
+class SGD(Optimizer):
+    """θ ← θ - lr·b, with b ← μ b + (1 - dampening)·g and g = ∇L + weight_decay·θ (Polyak, 1964).
+
+    With ``nesterov`` the step is g + μ b instead of b (Sutskever et al., 2013). The first b is g itself.
+
+    >>> import backlit
+    >>> w = backlit.tensor([1.0], requires_grad=True)
+    >>> opt = backlit.optim.SGD([w], lr=0.5)
+    >>> (w * w).sum().backward(); opt.step(); w
+    tensor([0.], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_at_least_zero("learning rate", lr)
+        check_at_least_zero("momentum value", momentum)
+        check_at_least_zero("weight_decay value", weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ArgumentError("Nesterov momentum requires a momentum and zero dampening.")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
+
+    def names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def initial(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
+        return full_constant(tuple(p.shape), 0, p.dtype)
+
+    def numbers(self, group: dict[str, Any], step: int) -> tuple[float, ...]:
+        first = step == 1
+        return (
+            number(group["lr"]),
+            group["momentum"],
+            1.0 if first else 1 - group["dampening"],
+            group["weight_decay"],
+        )
+
+    def static(self, group: dict[str, Any]) -> tuple[Any, ...]:
+        return (bool(group["momentum"]), bool(group["weight_decay"]), group["nesterov"], group["maximize"])
+
+    @staticmethod
+    def rule(p: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+        """The step for one parameter."""
+        *tensors, lr, momentum, keep, decay, has_momentum, has_decay, nesterov, maximize = rest
+        g = -tensors[-1] if maximize else tensors[-1]
+        if has_decay:
+            g = g + decay * p
+        if not has_momentum:
+            return (p - lr * g,)
+        buffer = momentum * tensors[0] + keep * g
+        step = g + momentum * buffer if nesterov else buffer
+        return p - lr * step, buffer
