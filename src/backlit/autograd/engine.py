@@ -15,8 +15,7 @@ from typing import Any
 from backlit import config
 from backlit.core.era import Era, local, pend, settle
 from backlit.core.position import Position
-from backlit.core.primitive import Elementwise
-from backlit.core.size import Size
+from backlit.core.primitive import PRIMITIVES, Elementwise
 from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.trace import Tracer
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
@@ -25,6 +24,7 @@ from backlit.ops.movement import sum_to
 
 Gradients = dict[int, Tensor]  # value id → its gradient
 Target = tuple[Era, Value]
+Arrived = dict[int, tuple[Value, Tensor | None]]  # value id → (value, gradient; None stands for 1)
 
 
 def locate(t: Tensor) -> Tensor | Target:
@@ -53,18 +53,28 @@ class Walk:
     """
 
     def __init__(
-        self, roots: Iterable[tuple[Tensor, Tensor | None]], wanted: list[Tensor] | None, retain: bool, create: bool
+        self,
+        roots: Iterable[tuple[Tensor, Tensor | None]],
+        wanted: list[Tensor] | None,
+        retain: bool,
+        create: bool,
     ) -> None:
         self.retain = retain
         self.create = create
-        self.eras: dict[int, tuple[Era, dict[int, tuple[Value, Tensor]]]] = {}
+        self.eras: dict[int, tuple[Era, dict[int, tuple[Value, Tensor | None]]]] = {}
         self.queue: list[int] = []
         self.leaf_gradients: dict[int, tuple[Tensor, Tensor]] = {}
         self.wanted = wanted
         self.targets = [locate(t) for t in wanted] if wanted is not None else []
         self.found: dict[tuple[int, int], Tensor] = {}
         for t, g in roots:
-            self.arrive(locate(t), g if g is not None else _ones(t))
+            if g is None:
+                _check_scalar(t)
+            where = locate(t)
+            if g is None and isinstance(where, tuple) and where[1].id not in self._at(where[0]):
+                self._at(where[0])[where[1].id] = (where[1], None)  # ones, made by the trace
+            else:
+                self.arrive(where, g if g is not None else ones_for(t._var))
 
     def arrive(self, where: Tensor | Target, g: Tensor) -> None:
         """A gradient reaches a leaf, or a value of some recording."""
@@ -73,46 +83,60 @@ class Walk:
             self.leaf_gradients[id(where)] = (where, g if before is None else before[1] + g)
             return
         era, value = where
-        if era.sequence not in self.eras:
-            self.eras[era.sequence] = (era, {})
+        gradients = self._at(era)
+        hit = gradients.get(value.id)
+        if hit is not None:
+            g = (hit[1] if hit[1] is not None else ones_for(value)) + g
+        gradients[value.id] = (value, g)
+
+    def _at(self, era: Era) -> dict[int, tuple[Value, Tensor | None]]:
+        """The gradients that have reached values of ``era``."""
+        found = self.eras.get(era.sequence)
+        if found is None:
+            found = self.eras[era.sequence] = (era, {})
             heapq.heappush(self.queue, -era.sequence)
-        gradients = self.eras[era.sequence][1]
-        before = gradients.get(value.id)
-        gradients[value.id] = (value, g if before is None else before[1] + g)
+        return found[1]
 
     def run(self) -> None:
         """Walk until no recording is left to go through."""
         while self.queue:
             era, gradients = self.eras.pop(-heapq.heappop(self.queue))
-            asked = {w[1].id: w[1] for w in self.targets if not isinstance(w, Tensor) and w[0] is era}
+            asked = {
+                w[1].id: w[1] for w in self.targets if not isinstance(w, Tensor) and w[0] is era
+            }
             if era.contexts or (era.hooks and _has_user_hooks(era)):
                 from backlit.autograd.stepwise import walk_stepwise
 
                 walk_stepwise(self, era, gradients, asked)
             else:
                 kept = dict(era.hooks) if era.hooks and self.wanted is None else {}
-                self._segment(era, gradients, asked | {i: locate(t)[1] for i, t in kept.items()} if kept else asked)  # type: ignore[index]
+                self._segment(
+                    era,
+                    gradients,
+                    asked | dict.fromkeys(kept) if kept else asked,
+                )
                 for i, t in kept.items():
                     g = self.found.get((era.sequence, i))
                     if g is not None:
                         extra(t).grad = g
 
-    def _segment(
-        self, era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
-    ) -> None:
+    def _segment(self, era: Era, gradients: Arrived, asked: dict[int, Any]) -> None:
         """Go through one recording in a single event."""
         now = local.era
         if not isinstance(now, Era) or type(now) is not Era:
             with now.recording():
                 self._segment(era, gradients, asked)
             return
-        for _, g in gradients.values():
-            if g._era is not now:
+        parts: list[Any] = ["backward", None if era is now else era.here, self.create, self.retain]
+        for value, g in gradients.values():
+            parts.append(value)
+            if g is not None and g._era is not now:
                 now.enter(g)
-        roots = tuple(v for v, _ in gradients.values())
-        place = None if era is now else era.here
-        key = ("backward", place, roots, tuple([g._var for _, g in gradients.values()]), self.create,
-               self.retain, tuple(asked), self.wanted is None)  # fmt: skip
+            parts.append(g._var if g is not None else None)
+        if asked or self.wanted is not None:
+            parts += [self.wanted is None, *asked]
+        key = tuple(parts)
+        place = parts[1]
         child = now.here.children.get(key)
         if child is None:
             child = self._expand(now, era, key, gradients, asked)
@@ -155,7 +179,12 @@ class Walk:
             now.inputs.append(era.array_of(value))  # type: ignore[arg-type]
 
     def _expand(
-        self, now: Era, era: Era, key: Any, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
+        self,
+        now: Era,
+        era: Era,
+        key: Any,
+        gradients: Arrived,
+        asked: dict[int, Any],
     ) -> Position:
         """Work out the walk through ``era`` and store it as a position."""
         child = Position(now.here, key, now.here.grad)
@@ -165,7 +194,10 @@ class Walk:
         try:
             closed = era is not now
             lift = _Lift(tracer, child, self.create) if closed else None
-            symbolic = {i: (v, handle(tracer, g._var)) for i, (v, g) in gradients.items()}  # type: ignore[arg-type]
+            symbolic = {
+                i: (v, handle(tracer, g._var) if g is not None else _one(tracer, v))  # type: ignore[arg-type]
+                for i, (v, g) in gradients.items()
+            }
             freed = frozenset() if closed else now.here.freed
             sweep = Sweep(lift, freed, now.here.stale if not closed else {})
             reach = None
@@ -244,7 +276,10 @@ class Sweep:
     """The reverse walk over the nodes of one recording, by their gradient rules."""
 
     def __init__(
-        self, lift: Callable[[Value], Tensor] | None, freed: frozenset[int] | set[int], stale: dict[int, Any]
+        self,
+        lift: Callable[[Value], Tensor] | None,
+        freed: frozenset[int] | set[int],
+        stale: dict[int, Any],
     ) -> None:
         self.lift = lift or (lambda v: handle(local.era, v))
         self.freed = freed
@@ -319,10 +354,14 @@ class Sweep:
         assert isinstance(card, Elementwise)
         rule = card.derivatives[i]
         assert rule is not None
-        local_gradient = rule(tensor_math, *(self.argument(node, i, name, {}) for name in card.rule_names[i]))
+        local_gradient = rule(
+            tensor_math, *(self.argument(node, i, name, {}) for name in card.rule_names[i])
+        )
         if isinstance(local_gradient, (int, float)):
             if local_gradient == 1:
                 return g
+            if local_gradient == 0:  # also where g is infinite
+                return _zeros_like(node.args[i])
             return -g if local_gradient == -1 else g * local_gradient
         if local_gradient.dtype.name == "bool":
             return tensor_math.where(local_gradient, g, 0)
@@ -354,7 +393,9 @@ class Sweep:
             return outs[k] if k in outs else _zeros_like(node.outs[k])
         if name == "m":
             return tensor_math
-        raise GradientError(f"{card.name}: gradient rule parameter {name!r} names nothing that is known.")
+        raise GradientError(
+            f"{card.name}: gradient rule parameter {name!r} names nothing that is known."
+        )
 
     def _number(self, value: Value) -> Any:
         return value.array.item() if isinstance(value, Constant) else self.lift(value)
@@ -388,17 +429,24 @@ def overwritten_at(stale: dict[int, Any], value: Value) -> Any:
 
 def freed_error() -> GradientError:
     return GradientError(
-        "Trying to backward through the graph a second time, but the saved intermediate values have already been "
-        "freed. Pass retain_graph=True to the first backward() or grad() if you need to go through it again."
+        "Trying to backward through the graph a second time, but the saved intermediate values "
+        "have already been "
+        "freed. Pass retain_graph=True to the first backward() or grad() if you need to go through "
+        "it again."
     )
 
 
-def stale_error(node: Node, value: Value, overwritten: tuple[str, tuple[str, int]]) -> GradientError:
+def stale_error(
+    node: Node, value: Value, overwritten: tuple[str, tuple[str, int]]
+) -> GradientError:
     name, (file, line) = overwritten
     return GradientError(
-        f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"{node.primitive.name} at {node.where.file}:{node.where.line} saved a {value.dtype.name} tensor of shape "
-        f"{tuple(value.shape)} that {name} at {file}:{line} overwrote. Use the out-of-place op there, or clone() first."
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: "
+        f"{node.primitive.name} at {node.where.file}:{node.where.line} saved a {value.dtype.name} "
+        f"tensor of shape "
+        f"{tuple(value.shape)} that {name} at {file}:{line} overwrote. Use the out-of-place op "
+        f"there, or clone() first."
     )
 
 
@@ -440,7 +488,9 @@ def _reachable(
         if v.id in seen or not v.requires_grad:
             continue
         seen.add(v.id)
-        owner = era.is_leaf(v) if not isinstance(v, Result) or v.node.primitive.name == "leaf" else None
+        owner = (
+            era.is_leaf(v) if not isinstance(v, Result) or v.node.primitive.name == "leaf" else None
+        )
         if isinstance(v, Input) and v.index in era.edges:
             found.add(v.id)
         elif owner is not None:
@@ -469,15 +519,26 @@ def _zeros_like(value: Value) -> Tensor:
     return zeros(value.shape, value.dtype)
 
 
-def _ones(t: Tensor) -> Tensor:
-    if t.shape != Size(()) and t._var.numel != 1:
+def _check_scalar(t: Tensor) -> None:
+    """Only a tensor of one element can be differentiated without an upstream gradient."""
+    if t._var.numel != 1:
         raise GradientError(
             f"grad can be implicitly created only for scalar outputs, but got shape {tuple(t.shape)}; "
             "pass gradient= (a tensor of that shape), or reduce the output with .sum() or .mean()."
         )
+
+
+def ones_for(value: Value) -> Tensor:
+    """Ones in the shape of ``value``."""
     from backlit.core.create import full_constant
 
-    return full_constant(t.shape, 1, t.dtype)
+    return full_constant(tuple(value.shape), 1, value.dtype)
+
+
+def _one(tracer: Tracer, value: Value) -> Tensor:
+    """The upstream gradient 1 of ``value`` inside a trace."""
+    one = tracer.constant(1, value.dtype)
+    return one if not value.shape else PRIMITIVES["full"](one, shape=tuple(value.shape))  # type: ignore[operator,no-any-return]
 
 
 class TensorMath:
@@ -503,5 +564,3 @@ def accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
         from backlit.core.inplace import rebind
 
         rebind(x.grad, x.grad + g, "accumulate", event=False)
-
-

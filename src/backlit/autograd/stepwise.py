@@ -18,12 +18,10 @@ from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value, meta_of, outside
 
 if TYPE_CHECKING:
-    from backlit.autograd.engine import Walk
+    from backlit.autograd.engine import Arrived, Walk
 
 
-def walk_stepwise(
-    walk: Walk, era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: dict[int, Value]
-) -> None:
+def walk_stepwise(walk: Walk, era: Era, gradients: Arrived, asked: dict[int, Any]) -> None:
     """Go through ``era``, running hooks and user-defined functions on the way."""
     mode = local.era.here.grad
     local.era.set_grad(walk.create)
@@ -36,7 +34,7 @@ def walk_stepwise(
 class _Steps:
     """One walk through one recording."""
 
-    def __init__(self, walk: Walk, era: Era, asked: dict[int, Value]) -> None:
+    def __init__(self, walk: Walk, era: Era, asked: dict[int, Any]) -> None:
         self.walk = walk
         self.era = era
         self.asked = asked
@@ -45,9 +43,11 @@ class _Steps:
         self.ends: dict[int, tuple[Value, Tensor]] = {}
         self.visited: set[int] = set()
 
-    def run(self, gradients: dict[int, tuple[Value, Tensor]]) -> None:
+    def run(self, gradients: Arrived) -> None:
+        from backlit.autograd.engine import ones_for
+
         for value, g in gradients.values():
-            self.arrive(value, g)
+            self.arrive(value, g if g is not None else ones_for(value))
         while self.queue:
             node, outs = self.pending.pop(-heapq.heappop(self.queue))
             for i in list(outs):
@@ -58,7 +58,9 @@ class _Steps:
         for value, g in self.ends.values():
             g = self.reached(value, g)
             if isinstance(value, Input):
-                self.walk.arrive(self.era.edges.get(value.index) or self.era.handles[value.index], g)
+                self.walk.arrive(
+                    self.era.edges.get(value.index) or self.era.handles[value.index], g
+                )
             else:
                 self.walk.arrive(self.era.leaves[value.id], g)
         if not self.walk.retain:
@@ -105,7 +107,13 @@ class _Steps:
 
     def check(self, node: Node) -> None:
         """Raise if what the rule reads was freed or overwritten."""
-        from backlit.autograd.engine import Detail, check_closed, freed_error, overwritten_at, stale_error
+        from backlit.autograd.engine import (
+            Detail,
+            check_closed,
+            freed_error,
+            overwritten_at,
+            stale_error,
+        )
 
         saved = [v for v in node.primitive.saved(node) if isinstance(v, (Input, Result))]
         if self.era.closed:
@@ -137,7 +145,9 @@ class _Steps:
         if self.walk.create and value.requires_grad:
             t._var = outside(meta_of(value.shape, value.dtype, True))
             edge = era.edges.get(value.index) if isinstance(value, Input) else (era, value)
-            owner = era.handles[value.index] if isinstance(value, Input) else era.leaves.get(value.id)
+            owner = (
+                era.handles[value.index] if isinstance(value, Input) else era.leaves.get(value.id)
+            )
             if edge is None or owner is not None:
                 return owner
             extra(t).edge = edge
@@ -189,12 +199,15 @@ def run_hooks(t: Tensor, g: Tensor) -> Tensor:
         changed = hook(g)
         if changed is not None:
             if not isinstance(changed, Tensor):
-                raise TypeError(f"a tensor hook must return a Tensor or None, not {type(changed).__name__}.")
+                raise TypeError(
+                    f"a tensor hook must return a Tensor or None, not {type(changed).__name__}."
+                )
             if changed.shape != g.shape:
                 from backlit.errors import ShapeError
 
                 raise ShapeError(
-                    f"a tensor hook returned a gradient of shape {tuple(changed.shape)}; the gradient it received has "
+                    f"a tensor hook returned a gradient of shape {tuple(changed.shape)}; the "
+                    f"gradient it received has "
                     f"shape {tuple(g.shape)}."
                 )
             g = changed

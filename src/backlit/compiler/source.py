@@ -53,8 +53,12 @@ class Writer:
         if value.array.ndim == 0:
             self.constants.append(f"{name} = {scalar_text(value.array.item(), value.dtype)}")
         else:
-            self.constants.append(f"# {name}: a constant {value.dtype.name} array {value.array.shape}")
-        self.namespace[name] = value.array if value.array.ndim else value.dtype.numpy.type(value.array)
+            self.constants.append(
+                f"# {name}: a constant {value.dtype.name} array {value.array.shape}"
+            )
+        self.namespace[name] = (
+            value.array if value.array.ndim else value.dtype.numpy.type(value.array)
+        )
         return name
 
     def prologue(self) -> list[str]:
@@ -63,7 +67,9 @@ class Writer:
         arrays = {v.index: v for v in used if isinstance(v, Input)}
         lines: list[str] = []
         if arrays:
-            names = [self.name(arrays[i]) if i in arrays else "_" for i in range(self.program.n_inputs)]
+            names = [
+                self.name(arrays[i]) if i in arrays else "_" for i in range(self.program.n_inputs)
+            ]
             lines.append(f"    {', '.join(names)}, = inputs")
         for v in used:
             if isinstance(v, Scalar):
@@ -87,7 +93,10 @@ class Writer:
         names = [self.name(a) for a in node.args]
         half = card.upcast and any(a.dtype in _HALF for a in node.args)
         if half:
-            names = [f"{n}.astype(np.float32)" if a.dtype in _HALF else n for n, a in zip(names, node.args, strict=True)]
+            names = [
+                f"{n}.astype(np.float32)" if a.dtype in _HALF else n
+                for n, a in zip(names, node.args, strict=True)
+            ]
         if isinstance(card, Elementwise):
             text = card.numpy_text(names)
         else:
@@ -109,7 +118,12 @@ class Writer:
             body.append((self.line(node), node))
         outputs = ", ".join(self.output(o) for o in self.program.outputs)
         prologue = self.prologue()
-        head = ["import numpy as np", "from backlit.ops import reference as ref", *self.constants, ""]
+        head = [
+            "import numpy as np",
+            "from backlit.ops import reference as ref",
+            *self.constants,
+            "",
+        ]
         lines = [*head, "def program(inputs, scalars):", *prologue]
         for text, node in body:
             if node is not None:
@@ -161,7 +175,11 @@ def scalar_of(text: str, d: dtype) -> str:
 
 def scalar_text(x: Any, d: dtype) -> str:
     literal = repr(x) if x == x and x not in (float("inf"), float("-inf")) else f"'{x}'"
-    return f"{dtype_text(d)}({literal})" if d is not bfloat16 else f"np.asarray({literal}, ref.bfloat16())[()]"
+    return (
+        f"{dtype_text(d)}({literal})"
+        if d is not bfloat16
+        else f"np.asarray({literal}, ref.bfloat16())[()]"
+    )
 
 
 class Runner:
@@ -210,7 +228,7 @@ def load(source: str, namespace: dict[str, Any]) -> Callable[[list[Any], list[An
     _number += 1
     name = f"<backlit program {_number}>"
     code = compile(source, name, "exec")
-    exec(code, namespace)  # noqa: S102 - the text was written by `Writer` from verified nodes
+    exec(code, namespace)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     if len(linecache.cache) > _SOURCES_KEPT:
         for old in [k for k in linecache.cache if k.startswith("<backlit")][: _SOURCES_KEPT // 2]:
@@ -222,7 +240,9 @@ def load(source: str, namespace: dict[str, Any]) -> Callable[[list[Any], list[An
 _SOURCES_KEPT = 2000
 
 
-def move_function(nodes: list[Node], source: Value, values: list[Value]) -> Callable[[Any, list[Any]], Any]:
+def move_function(
+    nodes: list[Node], source: Value, values: list[Value]
+) -> Callable[[Any, list[Any]], Any]:
     """A function that applies movement nodes to an array at once; yields the arrays of ``values``."""
     program = Program(nodes, tuple(values), 1)
     runner = Runner(program)

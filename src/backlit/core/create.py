@@ -16,19 +16,21 @@ from backlit.errors import DtypeError, ShapeError
 
 def set_requires_grad(t: Tensor, flag: bool = True) -> Tensor:
     """Turn the collection of gradients for a leaf on or off."""
-    from backlit.core.inplace import is_leaf, leaf_, rebind
+    from backlit.core.inplace import is_leaf, leaf_
 
     if t.requires_grad == flag:
         return t
     if flag and not t.dtype.is_floating_point:
         raise DtypeError(
-            f"only Tensors of floating point dtype can require gradients, got {t.dtype.name}; use .float() first."
+            f"only Tensors of floating point dtype can require gradients, got {t.dtype.name}; use "
+            f".float() first."
         )
     if not is_leaf(t):
         from backlit.errors import GradientError
 
         raise GradientError(
-            "you can only change requires_grad flags of leaf variables; use var_no_grad = var.detach() to get a "
+            "you can only change requires_grad flags of leaf variables; use var_no_grad = "
+            "var.detach() to get a "
             "tensor without history."
         )
     if t._data is None:
@@ -89,23 +91,35 @@ def _is_empty(data: Any) -> bool:
 
 
 def _empty_shape(data: Any) -> tuple[int, ...]:
-    return (len(data), *(_empty_shape(data[0]) if len(data) else ())) if isinstance(data, (list, tuple)) else ()
+    return (
+        (len(data), *(_empty_shape(data[0]) if len(data) else ()))
+        if isinstance(data, (list, tuple))
+        else ()
+    )
 
 
 def _unwrap(data: Any) -> Any:
     """Nested lists with tensors in them as nested lists of numbers and arrays."""
     return [
-        realize(x) if isinstance(x, Tensor) else _unwrap(x) if isinstance(x, (list, tuple)) else x for x in data
+        realize(x) if isinstance(x, Tensor) else _unwrap(x) if isinstance(x, (list, tuple)) else x
+        for x in data
     ]
 
 
 def _ragged(data: Any) -> Exception:
-    lengths = [len(x) if isinstance(x, (list, tuple)) else 0 for x in data] if isinstance(data, (list, tuple)) else []
+    lengths = (
+        [len(x) if isinstance(x, (list, tuple)) else 0 for x in data]
+        if isinstance(data, (list, tuple))
+        else []
+    )
     if len(set(lengths)) > 1:
         return ShapeError(
-            f"tensor(): expected sequences of equal length at dim 1, got lengths {lengths[:6]}; pad or truncate them."
+            f"tensor(): expected sequences of equal length at dim 1, got lengths {lengths[:6]}; "
+            f"pad or truncate them."
         )
-    return TypeError(f"tensor(): cannot make a tensor of {type(data).__name__} data; expected numbers.")
+    return TypeError(
+        f"tensor(): cannot make a tensor of {type(data).__name__} data; expected numbers."
+    )
 
 
 def from_array(array: Any, *, copy: bool = False) -> Tensor:
@@ -142,7 +156,9 @@ def check_device(device: Any) -> None:
         return
     name = str(device).split(":")[0]
     if name not in ("cpu", "meta"):
-        raise RuntimeError(f"device {str(device)!r} is not available: backlit runs on the CPU; use device='cpu'.")
+        raise RuntimeError(
+            f"device {str(device)!r} is not available: backlit runs on the CPU; use device='cpu'."
+        )
 
 
 def legacy_tensor(*args: Any, **kwargs: Any) -> Tensor:
@@ -154,7 +170,9 @@ def legacy_tensor(*args: Any, **kwargs: Any) -> Tensor:
     if all(isinstance(a, int) for a in args):
         return full_constant(args, 0, d)
     if isinstance(args[0], dtypes.dtype) or len(args) > 1:
-        raise TypeError("Tensor(): expected sizes, or one sequence of data; use backlit.tensor(data) for data.")
+        raise TypeError(
+            "Tensor(): expected sizes, or one sequence of data; use backlit.tensor(data) for data."
+        )
     if isinstance(args[0], Tensor):
         return realized(realize(args[0]).astype(d.numpy), d)
     return tensor(args[0], dtype=d)

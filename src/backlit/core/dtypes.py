@@ -17,7 +17,15 @@ class dtype:  # noqa: N801 - PyTorch's public name is lower case
     (4, True)
     """
 
-    __slots__ = ("_numpy", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "rank")
+    __slots__ = (
+        "_numpy",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "name",
+        "rank",
+    )
 
     def __init__(self, name: str, rank: int, itemsize: int, kind: str) -> None:
         self.name = name
@@ -47,7 +55,9 @@ class dtype:  # noqa: N801 - PyTorch's public name is lower case
         return not self.is_floating_point and self.rank > 0
 
     def to_complex(self) -> dtype:
-        raise DtypeError("complex dtypes are not supported by backlit; keep real and imaginary parts apart.")
+        raise DtypeError(
+            "complex dtypes are not supported by backlit; keep real and imaginary parts apart."
+        )
 
     def __repr__(self) -> str:
         return f"backlit.{self.name}"
@@ -205,7 +215,8 @@ class finfo:  # noqa: N801 - PyTorch's public name
 
     def __repr__(self) -> str:
         return (
-            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, "
             f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
         )
 

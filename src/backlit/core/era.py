@@ -129,9 +129,10 @@ class Era:
             local.era = Era(here.grad)
         pending = self.pending
         live: list[Tensor] = []
+        count = sys.getrefcount
         while pending:  # backwards, so that views release their bases first
             t = pending.pop()
-            if _count(t) > _UNHELD and t._era is self:
+            if count(t) > _UNHELD and t._era is self:
                 live.append(t)
         if not live and not here.parent:
             return
@@ -142,7 +143,8 @@ class Era:
         program = programs.get(ids)
         if program is None:
             program = programs[ids] = backend.build(here, ids)
-        trie.used(here)
+        if here is not trie.latest:
+            trie.used(here)
         outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
         for t, array in zip(live, outputs, strict=False):
             t._data = array
@@ -244,16 +246,14 @@ class Backend:
 backend = Backend()
 
 
-def _count(t: Tensor) -> int:
-    return sys.getrefcount(t)
-
-
 def _calibrate() -> int:
     """The reference count seen by `flush` for a handle that nobody else holds."""
     pending: list[Any] = [object()]
+    count = sys.getrefcount
+    found = 0
     while pending:
         t = pending.pop()
-        found = _count(t)
+        found = count(t)
     return found
 
 
@@ -347,6 +347,11 @@ def pend(era: Era, value: Value) -> Tensor:
     t = handle(era, value)
     era.pending.append(t)
     return t
+
+
+def flush() -> None:
+    """Compute everything that is pending in this thread now."""
+    local.era.flush()
 
 
 @contextlib.contextmanager

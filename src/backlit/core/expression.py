@@ -54,10 +54,14 @@ def _binary(symbol: str) -> tuple[Any, Any]:
         left_level = right_level = 4
 
     def forward(self: Expression, other: Any) -> Expression:
-        return Expression(f"{_inside(self, left_level)} {symbol} {_inside(other, right_level)}", level)
+        return Expression(
+            f"{_inside(self, left_level)} {symbol} {_inside(other, right_level)}", level
+        )
 
     def reflected(self: Expression, other: Any) -> Expression:
-        return Expression(f"{_inside(other, left_level)} {symbol} {_inside(self, right_level)}", level)
+        return Expression(
+            f"{_inside(other, left_level)} {symbol} {_inside(self, right_level)}", level
+        )
 
     return forward, reflected
 
@@ -69,7 +73,14 @@ for _name, _symbol in {
     _forward, _reflected = _binary(_symbol)
     setattr(Expression, f"__{_name}__", _forward)
     setattr(Expression, f"__r{_name}__", _reflected)
-for _name, _symbol in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
+for _name, _symbol in {
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+}.items():
     setattr(Expression, f"__{_name}__", _binary(_symbol)[0])
 
 

@@ -59,7 +59,8 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
         detached = any(card.name == "detach" for card, _, _ in view.moves)
         if grad and not detached and is_leaf(view.base) and view.base.requires_grad:
             raise GradientError(
-                f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation; "
+                f"{name}: a view of a leaf Variable that requires grad is being used in an "
+                f"in-place operation; "
                 "wrap the change in `with backlit.no_grad():`."
             )
         _write_through(t, new, name, grad and not detached)
@@ -68,7 +69,8 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
         if is_leaf(t):
             if grad:
                 raise GradientError(
-                    f"{name}: a leaf Variable that requires grad is being used in an in-place operation; "
+                    f"{name}: a leaf Variable that requires grad is being used in an in-place "
+                    f"operation; "
                     "wrap the change in `with backlit.no_grad():`."
                 )
             new = leaf_(new)
@@ -113,7 +115,9 @@ def _write_through(t: Tensor, new: Tensor, name: str, grad: bool) -> None:
 
 
 @op
-def _write(base: Tensor, new: Tensor, card_name: str, args: tuple[Number, ...], attrs: Any) -> Tensor:
+def _write(
+    base: Tensor, new: Tensor, card_name: str, args: tuple[Number, ...], attrs: Any
+) -> Tensor:
     write = PRIMITIVES[card_name].write
     assert write is not None
     found: Tensor = write(base, new, *args, **dict(attrs))
@@ -126,7 +130,8 @@ def write_move(
     """``base`` with the part that ``card`` moves out of it replaced by ``new``."""
     if card.name == "expand" and base._var.shape != new._var.shape:
         raise GradientError(
-            f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
+            f"{name}: unsupported operation: more than one element of the written-to tensor refers "
+            f"to a single "
             "memory location. Please clone() the tensor before performing the operation."
         )
     return _write(base, new, card.name, args, tuple(attrs.items()))
@@ -155,13 +160,12 @@ def overwrite(era: Era, values: tuple[Value, ...], name: str) -> None:
     era.here = child
 
 
-
-
 def check_inplace(name: str, t: Tensor, result: Tensor) -> Tensor:
     """``result`` in the dtype of ``t``, or the error that says why it cannot be stored there."""
     if result._var.shape != t._var.shape:
         raise ShapeError(
-            f"{name}: output with shape {list(t.shape)} doesn't match the broadcast shape {list(result.shape)}; "
+            f"{name}: output with shape {list(t.shape)} doesn't match the broadcast shape "
+            f"{list(result.shape)}; "
             "an in-place op cannot grow its tensor."
         )
     if result._var.dtype is not t._var.dtype:
@@ -177,8 +181,8 @@ def check_inplace(name: str, t: Tensor, result: Tensor) -> Tensor:
 @op(name="to")
 def to_dtype(input: Tensor, dtype: Any) -> Tensor:
     """``input`` with elements of ``dtype``."""
-    from backlit.core.trace import convert
     from backlit.core.tensor import handle
+    from backlit.core.trace import convert
 
     tracer: Any = local.era
     value = convert(tracer, input._var, dtype)
@@ -206,5 +210,3 @@ def write_out(name: str, out: Any, result: Any) -> Any:
             "but one of the arguments requires grad; assign the result instead."
         )
     return rebind(out, result, name)
-
-

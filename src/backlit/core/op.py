@@ -45,7 +45,17 @@ class Op:
         call: what users call.
     """
 
-    __slots__ = ("body", "call", "inplace", "method", "name", "numbers", "parameters", "positions", "view")
+    __slots__ = (
+        "body",
+        "call",
+        "inplace",
+        "method",
+        "name",
+        "numbers",
+        "parameters",
+        "positions",
+        "view",
+    )
 
     def __init__(
         self,
@@ -236,7 +246,13 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def expand(
-    era: Era, op: Op, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor], start: int
+    era: Era,
+    op: Op,
+    key: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: list[Tensor],
+    start: int,
 ) -> Position:
     """The new position after this event: what ``op`` expands to, traced once."""
     here = era.here
@@ -245,7 +261,10 @@ def expand(
     local.era = tracer
     try:
         out = op.body(
-            *(_symbolic(tracer, a, p) for a, p in zip(args, (*op.positions, *(False,) * len(args)), strict=False)),
+            *(
+                _symbolic(tracer, a, p)
+                for a, p in zip(args, (*op.positions, *(False,) * len(args)), strict=False)
+            ),
             **{k: _symbolic(tracer, a, k in op.numbers) for k, a in kwargs.items()},
         )
     except BaseException:
@@ -273,7 +292,8 @@ def _too_many(op: Op, args: tuple[Any, ...]) -> Exception:
 def _unhashable(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
     kinds = [type(a).__name__ for a in (*args, *kwargs.values())]
     return TypeError(
-        f"{op.name}(): got arguments of types {', '.join(kinds)}; expected tensors, numbers and tuples of them."
+        f"{op.name}(): got arguments of types {', '.join(kinds)}; expected tensors, numbers and "
+        f"tuples of them."
     )
 
 
@@ -455,7 +475,7 @@ def reflected(made: Op) -> Callable[[Tensor, Any], Any]:
     """A binary op as Python calls it with the tensor on the right."""
 
     def method(self: Tensor, other: Any) -> Any:
-        if isinstance(other, (bool, int, float)):
+        if isinstance(other, (Tensor, bool, int, float)):
             return record(made, (other, self), {})
         if isinstance(other, np.ndarray):
             return record(made, (_from_numpy(other), self), {})
@@ -495,7 +515,9 @@ def _tensor(op_name: str, x: Any) -> Tensor:
 
 def _operand(op_name: str, x: Any) -> Any:
     if not isinstance(x, (Tensor, bool, int, float)):
-        raise TypeError(f"{op_name}(): operands must be tensors or numbers, not {type(x).__name__}.")
+        raise TypeError(
+            f"{op_name}(): operands must be tensors or numbers, not {type(x).__name__}."
+        )
     return x
 
 
@@ -520,4 +542,3 @@ def _op_of(card: Primitive) -> Op:
 
 
 Primitive.__call__ = call_primitive  # type: ignore[attr-defined]
-

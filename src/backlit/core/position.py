@@ -103,6 +103,7 @@ class Trie:
 
     def __init__(self) -> None:
         self.count = 0
+        self.latest: Position | None = None  # the end noted last: noting it again changes nothing
         self._lock = threading.Lock()
         self._ends: OrderedDict[Position, None] = OrderedDict()
         self.roots = {True: Position(None, None, True), False: Position(None, None, False)}
@@ -111,6 +112,7 @@ class Trie:
         """Note that a recording was flushed at ``end``; drop the paths unused for longest."""
         ends = self._ends
         with self._lock:
+            self.latest = end
             ends[end] = None
             ends.move_to_end(end)
             if self.count <= POSITIONS_KEPT:
@@ -132,9 +134,12 @@ class Trie:
         """Forget every recording (after a change that the keys do not carry)."""
         with self._lock:
             self.count = 0
+            self.latest = None
             self._ends.clear()
             self.roots = {True: Position(None, None, True), False: Position(None, None, False)}
 
 
 trie = Trie()
-config.listeners.append(trie.clear)  # what was recorded under another setting must not be found again
+config.listeners.append(
+    trie.clear
+)  # what was recorded under another setting must not be found again

@@ -162,7 +162,9 @@ def _common_dtype(name: str, values: Sequence[Value], kinds: str) -> dtype:
     first = values[-1].dtype
     for v in values:
         if v.dtype is not first and not (v is values[0] and v.dtype is bool_):
-            raise DtypeError(f"{name}: operands of different dtypes {[v.dtype.name for v in values]}.")
+            raise DtypeError(
+                f"{name}: operands of different dtypes {[v.dtype.name for v in values]}."
+            )
     kind = "f" if first.is_floating_point else "b" if first is bool_ else "i"
     if kind not in kinds:
         raise DtypeError(f'{name}: "{name}" is not implemented for {first.name} tensors.')

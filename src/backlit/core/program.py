@@ -56,13 +56,19 @@ class Program:
                 if isinstance(arg, Result) and arg.id not in defined:
                     raise VerificationError(f"{node!r} uses v{arg.id} before it is defined.")
             spec = node.primitive.shape(*node.args, **node.attrs)
-            for out, (shape, d) in zip(node.outs, spec if isinstance(spec, list) else [spec], strict=True):
+            for out, (shape, d) in zip(
+                node.outs, spec if isinstance(spec, list) else [spec], strict=True
+            ):
                 if tuple(out.shape) != tuple(shape) or out.dtype is not d:
-                    raise VerificationError(f"{node!r} says {out!r}, its rule says {d.name}{list(shape)}.")
+                    raise VerificationError(
+                        f"{node!r} says {out!r}, its rule says {d.name}{list(shape)}."
+                    )
             defined.update(out.id for out in node.outs)
 
     def __repr__(self) -> str:
-        return "\n".join([*map(repr, self.nodes), f"return {', '.join(f'v{o.id}' for o in self.outputs)}"])
+        return "\n".join(
+            [*map(repr, self.nodes), f"return {', '.join(f'v{o.id}' for o in self.outputs)}"]
+        )
 
 
 def extract(position: Position, ids: tuple[int, ...]) -> Program:
@@ -99,7 +105,10 @@ def saved_for_backward(nodes: list[Node], roots: list[Value], freed: frozenset[i
     reached = {v.id for v in roots}
     found: dict[int, Value] = {}
     for node in reversed(nodes):
-        if any(o.id in reached and o.requires_grad for o in node.outs) and node.outs[0].id not in freed:
+        if (
+            any(o.id in reached and o.requires_grad for o in node.outs)
+            and node.outs[0].id not in freed
+        ):
             reached.update(a.id for a in node.args if a.requires_grad)
             for v in node.primitive.saved(node):
                 if not isinstance(v, (Constant, Scalar)):

@@ -47,9 +47,12 @@ def broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
             if i <= len(shape) and shape[-i] != 1:
                 if size not in (1, shape[-i]):
                     raise ShapeError(
-                        f"{op}: shapes {' and '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
-                        f"the size of tensor a ({size}) must match the size of tensor b ({shape[-i]}) "
-                        f"at non-singleton dimension {ndim - i}; sizes are compared from the right and "
+                        f"{op}: shapes {' and '.join(str(tuple(s)) for s in shapes)} do not "
+                        f"broadcast: "
+                        f"the size of tensor a ({size}) must match the size of tensor b "
+                        f"({shape[-i]}) "
+                        f"at non-singleton dimension {ndim - i}; sizes are compared from the right "
+                        f"and "
                         "must be equal or 1."
                     )
                 size = shape[-i]
@@ -62,12 +65,15 @@ def wrap_dim(dim: int, ndim: int, op: str) -> int:
     n = max(ndim, 1)
     if not -n <= dim < n:
         raise IndexOutOfRange(
-            f"{op}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})."
+            f"{op}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got "
+            f"{dim})."
         )
     return dim % n
 
 
-def wrap_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int, op: str) -> tuple[int, ...]:
+def wrap_dims(
+    dims: int | tuple[int, ...] | list[int] | None, ndim: int, op: str
+) -> tuple[int, ...]:
     """``dims`` counted from the front, in order; None and () mean all of them."""
     if dims is None:
         return tuple(range(ndim))
@@ -78,5 +84,7 @@ def wrap_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int, op: str
         return tuple(range(ndim))
     for d in found:
         if found.count(d) > 1:
-            raise ShapeError(f"{op}: dim {d} appears multiple times in the list of dims {tuple(dims)}.")
+            raise ShapeError(
+                f"{op}: dim {d} appears multiple times in the list of dims {tuple(dims)}."
+            )
     return found

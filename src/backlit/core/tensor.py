@@ -21,11 +21,23 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Extra:
     """What only some tensors have: gradient, history, views, hooks."""
 
-    __slots__ = ("edge", "exported", "grad", "hooks", "post_hooks", "retains", "version", "view", "views")
+    __slots__ = (
+        "edge",
+        "exported",
+        "grad",
+        "hooks",
+        "post_hooks",
+        "retains",
+        "version",
+        "view",
+        "views",
+    )
 
     def __init__(self) -> None:
         self.grad: Tensor | None = None
-        self.edge: tuple[Era, Value] | None = None  # history, once the recording it is in was flushed
+        self.edge: tuple[Era, Value] | None = (
+            None  # history, once the recording it is in was flushed
+        )
         self.view: View | None = None
         self.views: list[Any] | None = None  # weak references to the views of this tensor
         self.version = 0  # in-place changes so far
@@ -76,8 +88,7 @@ class Tensor(TensorMethods):
             raise TypeError("len() of a 0-d tensor")
         return self._var.shape[0]
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # __eq__ compares elements; as a key, a tensor is itself
 
 
 def extra(t: Tensor) -> Extra:

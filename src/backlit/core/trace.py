@@ -12,7 +12,17 @@ from backlit.core.era import Nowhere
 from backlit.core.position import Position
 from backlit.core.primitive import Elementwise, Primitive
 from backlit.core.tensor import Tensor, handle
-from backlit.core.value import Constant, Node, Number, Result, Scalar, Value, Where, meta_of, weak_dtype
+from backlit.core.value import (
+    Constant,
+    Node,
+    Number,
+    Result,
+    Scalar,
+    Value,
+    Where,
+    meta_of,
+    weak_dtype,
+)
 from backlit.errors import BacklitError
 
 _PACKAGE = __file__.rsplit("/core/", 1)[0]
@@ -65,7 +75,8 @@ class Tracer:
         array = realize(t)
         t._era = None
         raise BacklitError(
-            f"a composite op captured a tensor of shape {tuple(value.shape)} ({array.dtype}) from outside; "
+            f"a composite op captured a tensor of shape {tuple(value.shape)} ({array.dtype}) from "
+            f"outside; "
             "pass it as an argument."
         )
 
@@ -161,15 +172,19 @@ def result_dtype(values: tuple[Value, ...] | list[Value]) -> dtype:
 
 
 def _combine(higher: dtype, lower: dtype) -> dtype:
-    return promote_types(higher, lower) if category(lower) > category(higher) and category(higher) == 0 else (
-        lower if category(lower) > category(higher) else higher
+    return (
+        promote_types(higher, lower)
+        if category(lower) > category(higher) and category(higher) == 0
+        else (lower if category(lower) > category(higher) else higher)
     )
 
 
 def promote(tracer: Tracer, card: Elementwise, args: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands of an elementwise card, all converted to the dtype it computes in."""
     values = [
-        a._var if isinstance(a, Tensor) else Constant(tracer.number(), np.asarray(a), of_number(a), True)
+        a._var
+        if isinstance(a, Tensor)
+        else Constant(tracer.number(), np.asarray(a), of_number(a), True)
         for a in args
     ]
     start = 1 if card.operands[0] == "condition" else 0
@@ -193,5 +208,3 @@ def convert(tracer: Tracer, value: Value, d: dtype) -> Value:
 
     out: Tensor = tracer.emit(PRIMITIVES["convert"], (handle(tracer, value),), {"dtype": d})  # type: ignore[arg-type]
     return out._var
-
-

@@ -93,7 +93,9 @@ def _expand(
     finally:
         local.era = era
     child.nodes = tuple(tracer.nodes)
-    child.detail = [(v, k == 0 and leaves[i]) for k, column in enumerate(columns) for i, v in enumerate(column)]
+    child.detail = [
+        (v, k == 0 and leaves[i]) for k, column in enumerate(columns) for i, v in enumerate(column)
+    ]
     where = (name, user_line())
     child.stale = here.stale | {t._var.id: where for ts in targets for t in ts}
     child.attach()

@@ -91,7 +91,9 @@ class Constant(Value):
 
     __slots__ = ("array",)
 
-    def __init__(self, id: int, array: np.ndarray[Any, Any], dtype: dtype, weak: bool = False) -> None:
+    def __init__(
+        self, id: int, array: np.ndarray[Any, Any], dtype: dtype, weak: bool = False
+    ) -> None:
         super().__init__(id, meta_of(array.shape, dtype, False), weak)
         self.array = array
 
@@ -139,7 +141,9 @@ class Node:
 
     def __repr__(self) -> str:
         outs = ", ".join(map(repr, self.outs))
-        args = ", ".join([f"v{a.id}" for a in self.args] + [f"{k}={v}" for k, v in self.attrs.items()])
+        args = ", ".join(
+            [f"v{a.id}" for a in self.args] + [f"{k}={v}" for k, v in self.attrs.items()]
+        )
         return f"{outs} = {self.primitive.name}({args})"
 
 

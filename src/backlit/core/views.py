@@ -136,7 +136,9 @@ def record_view(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(_instants) >= _INSTANTS_KEPT:
             _instants.clear()
         instant = _instants[found] = _trace_instant(op, var.meta, args, kwargs)
-    return _make(instant.outputs, source, instant.run(source._data, scalars), scalars, era.here.grad)
+    return _make(
+        instant.outputs, source, instant.run(source._data, scalars), scalars, era.here.grad
+    )
 
 
 def _static(a: Any, scalars: list[Any], number: bool, op: Op) -> Any:
