@@ -1,0 +1,132 @@
+"""Fused kernels over rows × cols elements: elementwise expressions and reductions along rows.
+
+A kernel makes one pass over a row for each level of reductions and one for the outputs; softmax is
+three passes over a row that stays in cache:
+
+>>> from backlit.native.expression import Input, Reduce, call
+>>> x = Input(0)
+>>> e = call("exp", call("sub", x, Reduce("max", x)))
+>>> softmax = build([call("div", e, Reduce("sum", e))])
+>>> import numpy as np
+>>> a, out = np.ones((2, 4), np.float32), np.empty((2, 4), np.float32)
+>>> softmax.run([a], [out], 2, 4)
+>>> float(out[1, 3])
+0.25
+
+An output that varies within rows has shape (rows, cols), any other (rows,). A dear subexpression
+that a reduction and the first output share (softmax's exp) is computed once and kept in the
+output's row in between; so with reductions in it, no output may overlap an input. Without them an
+output may be an input's buffer itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from backlit.native import jit
+from backlit.native.expression import Expression, Graph
+from backlit.native.rowloops import RowLoops
+
+_I64 = ir.IntType(64)
+_PTR = ir.PointerType()
+# Elements per chunk when a kernel is split over threads: about 30 µs of copying.
+_GRAIN = 32768
+
+
+@dataclass(frozen=True)
+class FusedKernel:
+    """A compiled kernel.
+
+    Attributes:
+        library: the machine code; "run" and "chunk" are its entry points.
+        graph: what it computes.
+        flat: whether rows and cols do not matter, only their product.
+    """
+
+    library: jit.Library
+    graph: Graph
+    flat: bool
+
+    @property
+    def address(self) -> int:
+        """`void run(ptr inputs, ptr outputs, i64 rows, i64 cols)`: arrays of pointers."""
+        return self.library.address("run")
+
+    @property
+    def chunk_address(self) -> int:
+        """`void chunk(ptr context, i64 i)` for parallel_for; context is {inputs, outputs, rows,
+        cols, grain} and chunk i covers units i·grain to (i+1)·grain, elements if flat, else rows.
+        """
+        return self.library.address("chunk")
+
+    def run(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], rows: int, cols: int
+    ) -> None:
+        """Run on the calling thread. Arrays must be contiguous and of the declared dtypes."""
+        self._function()(_pointers(inputs), _pointers(outputs), rows, cols)
+
+    def _function(self) -> Any:
+        types = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        return self.library.function("run", None, *types)
+
+
+def _pointers(arrays: Sequence[np.ndarray]) -> Any:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*[a.ctypes.data for a in arrays])
+
+
+def build(outputs: Sequence[Expression]) -> FusedKernel:
+    """Compile (or look up) the kernel that computes these outputs."""
+    graph = Graph(outputs)
+    flat = _is_flat(graph)
+    identity = f"elementwise\n{graph.identity()}"
+    library = jit.engine().load(lambda: module_text(graph), ["run", "chunk"], identity=identity)
+    return FusedKernel(library, graph, flat)
+
+
+def module_text(graph: Graph, host: jit.Host | None = None) -> str:
+    """The LLVM IR of the kernel, for this CPU or another."""
+    module = ir.Module("elementwise")
+    body = RowLoops(graph, module, host or jit.host(), _is_flat(graph)).emit()
+    _emit_run(module, body, _is_flat(graph))
+    _emit_chunk(module, body, _is_flat(graph))
+    return str(module)
+
+
+def _is_flat(graph: Graph) -> bool:
+    extents = {n.payload[1] for n in graph.nodes if isinstance(n.payload, tuple)}
+    reduces = any(n.kind == "reduce" for n in graph.nodes)
+    all_vary = all(graph.nodes[o].varies for o in graph.outputs)
+    return all_vary and not reduces and extents <= {"full", "scalar"}
+
+
+def _emit_run(module: Any, body: Any, flat: bool) -> None:
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_PTR, _PTR, _I64, _I64]), "run")
+    b = ir.IRBuilder(function.append_basic_block())
+    inputs, outputs, rows, cols = function.args
+    units = b.mul(rows, cols) if flat else rows
+    b.call(body, [inputs, outputs, cols, _I64(0), units])
+    b.ret_void()
+
+
+def _emit_chunk(module: Any, body: Any, flat: bool) -> None:
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_PTR, _I64]), "chunk")
+    b = ir.IRBuilder(function.append_basic_block())
+    context, index = function.args
+
+    def field(k: int, kind: Any) -> Any:
+        return b.load(b.gep(context, [_I64(k)], source_etype=_I64), typ=kind)
+
+    inputs, outputs = field(0, _PTR), field(1, _PTR)
+    rows, cols, grain = (field(k, _I64) for k in (2, 3, 4))
+    units = b.mul(rows, cols) if flat else rows
+    begin = b.mul(index, grain)
+    end = b.add(begin, grain)
+    end = b.select(b.icmp_signed("<", end, units), end, units)
+    b.call(body, [inputs, outputs, cols, begin, end])
+    b.ret_void()
