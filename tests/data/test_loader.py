@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backlit.ops.random import Generator
 
 from backlit import data
 from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.errors import ArgumentError
+from backlit.ops.random import Generator
 
 KINDS: dict[str, dict[str, Any]] = {
     "serial": {},

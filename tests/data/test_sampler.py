@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backlit.ops.random import Generator
 
 from backlit import data
 from backlit.data.sampler import SeededSampler, indices_of, is_seeded
 from backlit.errors import ArgumentError
+from backlit.ops.random import Generator
 
 
 def seeded(seed: int) -> Generator:

@@ -127,7 +127,9 @@ class SubsetRandomSampler(SeededSampler):
 
     def order(self, seed: int) -> Order:
         """The indices of one pass, for a seed."""
-        return np.asarray(self.indices, dtype=np.int64)[permutation(len(self.indices), seed)]
+        chosen: Order = np.asarray(self.indices, dtype=np.int64)
+        shuffled: Order = chosen[permutation(len(chosen), seed)]
+        return shuffled
 
     def __len__(self) -> int:
         return len(self.indices)
