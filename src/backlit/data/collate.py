@@ -27,7 +27,7 @@ def default_collate(batch: list[Any]) -> Any:
         TypeError: a kind of sample that has no batch form.
 
     >>> backlit.data.default_collate([{"x": 1.5, "name": "a"}, {"x": 2.5, "name": "b"}])
-    {'x': tensor([1.5000, 2.5000], dtype=torch.float64), 'name': ['a', 'b']}
+    {'x': tensor([1.5000, 2.5000], dtype=backlit.float64), 'name': ['a', 'b']}
     """
     return _collate(batch, "")
 

@@ -107,7 +107,7 @@ class DataLoader(Generic[T_co]):
     >>> x = backlit.tensor([[0.0], [1.0], [2.0]])
     >>> loader = backlit.data.DataLoader(backlit.data.TensorDataset(x), batch_size=2)
     >>> [batch.shape for [batch] in loader]
-    [torch.Size([2, 1]), torch.Size([1, 1])]
+    [Size([2, 1]), Size([1, 1])]
     """
 
     def __init__(
