@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import numpy as np
@@ -141,8 +142,6 @@ def test_nan_wins(op: str, position: int) -> None:
 
 def test_chunks_give_the_same_bits() -> None:
     """Rows, or elements of a flat kernel, computed in chunks equal those computed at once."""
-    import ctypes
-
     for expression, units in ((softmax(Input(0)), 37), (call("tanh", Input(0)), 37 * 53)):
         kernel = build([expression])
         a = normal(37, 53)
@@ -189,12 +188,9 @@ def test_a_long_chain_needs_no_recursion() -> None:
 
 def test_constants_are_told_apart() -> None:
     """0.0 and -0.0 compare equal but are different constants."""
-    (positive,) = run(
-        build([call("copysign", Input(0), Const(0.0))]), [np.ones((1, 1), "f4")], 1, 1
-    )
-    (negative,) = run(
-        build([call("copysign", Input(0), Const(-0.0))]), [np.ones((1, 1), "f4")], 1, 1
-    )
+    x = Input(0)
+    signs = [call("copysign", x, Const(0.0)), call("copysign", x, Const(-0.0))]
+    positive, negative = run(build(signs), [np.ones((1, 1), "float32")], 1, 1)
     assert (positive.item(), negative.item()) == (1.0, -1.0)
 
 
@@ -212,8 +208,10 @@ ERRORS = [
     (
         lambda: Graph([call("add", Input(0), Input(1, dtype="float64"))]),
         TypeError,
-        "native: add of float32, float64: operands must be of one float dtype; "
-        "convert with call('float32', …) or call('float64', …).",
+        (
+            "native: add of float32, float64: operands must be of one float dtype; "
+            "convert with call('float32', …) or call('float64', …)."
+        ),
     ),
     (
         lambda: Graph([Reduce("prod", Input(0))]),
