@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backlit import data
-from backlit.core.create import from_array
+from backlit.core.create import from_array, tensor
 from backlit.core.era import realize
 from backlit.core.tensor import Tensor
 from backlit.data.collate import gather, is_gatherable
@@ -60,6 +60,16 @@ def test_tensors_are_stacked() -> None:
     """Tensors get a new first dimension and keep their dtype."""
     batch = data.default_collate([from_array(np.array([1.0, 2.0], np.float32))] * 3)
     assert plain(batch) == ("float32", [[1.0, 2.0]] * 3)
+
+
+def test_gradients_flow_through_a_batch() -> None:
+    """Samples that require gradients are stacked by a recorded op, never gathered."""
+    x = tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    [batch] = data.DataLoader(data.TensorDataset(x), batch_size=2)
+    (batch[0] * batch[0]).sum().backward()
+    assert x.grad is not None
+    assert realize(x.grad).tolist() == [[2.0, 4.0], [6.0, 8.0]]
+    assert not is_gatherable(data.TensorDataset(x))
 
 
 def test_containers_keep_their_type() -> None:

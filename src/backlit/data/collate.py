@@ -12,6 +12,7 @@ from backlit.core.era import realize
 from backlit.core.tensor import Tensor
 from backlit.data.dataset import Subset, TensorDataset
 from backlit.errors import ShapeError
+from backlit.ops.shape_join import stack
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -36,6 +37,8 @@ def _collate(batch: Sequence[Any], where: str) -> Any:
     """`default_collate` of what the samples hold at `where`, such as "['image'][0]"."""
     first = batch[0]
     if isinstance(first, Tensor):
+        if any(sample.requires_grad for sample in batch):
+            return stack(list(batch))  # recorded, so that gradients flow back to the samples
         return _stack([realize(sample) for sample in batch], where)
     if isinstance(first, np.ndarray | np.generic) and first.dtype.kind in "biuf":
         return _stack([np.asarray(sample) for sample in batch], where)
@@ -130,7 +133,9 @@ def is_gatherable(dataset: Any) -> bool:
     """Whether batches can be gathered from whole tensors without asking for single samples."""
     if type(dataset) is Subset:
         return is_gatherable(dataset.dataset)
-    return type(dataset) in (Tensor, TensorDataset)
+    if type(dataset) is TensorDataset:
+        return all(is_gatherable(tensor) for tensor in dataset.tensors)
+    return type(dataset) is Tensor and not dataset.requires_grad
 
 
 def gather(dataset: Any, indices: Index) -> Any:
