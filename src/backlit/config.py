@@ -19,13 +19,27 @@ class Flag:
     default: Any
     environment: str
     doc: str
+    choices: tuple[str, ...] = ()
 
 
 FLAGS = {
     f.name: f
     for f in (
         Flag("eager", False, "BACKLIT_EAGER", "compute every op at once instead of recording it"),
-        Flag("verify", False, "BACKLIT_VERIFY", "check every program's shapes, dtypes and order before it runs"),
+        Flag(
+            "tier",
+            "auto",
+            "BACKLIT_TIER",
+            "what runs programs: NumPy source (cold), native code (hot), or native once they repeat",
+            ("auto", "cold", "hot"),
+        ),
+        Flag("compare", False, "BACKLIT_COMPARE", "run both tiers and raise where they differ"),
+        Flag(
+            "verify",
+            False,
+            "BACKLIT_VERIFY",
+            "check every program's shapes, dtypes and order before it runs",
+        ),
         Flag(
             "zero_upstream",
             False,
@@ -43,6 +57,12 @@ def _from_environment(flag: Flag) -> Any:
     text = os.environ.get(flag.environment)
     if text is None:
         return flag.default
+    if flag.choices:
+        if text not in flag.choices:
+            raise ArgumentError(
+                f"{flag.environment}={text!r}: expected {', '.join(flag.choices)} ({flag.doc})."
+            )
+        return text
     if text not in ("0", "1"):
         raise ArgumentError(f"{flag.environment}={text!r}: expected 0 or 1 ({flag.doc}).")
     return text == "1"
@@ -94,4 +114,6 @@ def flags(**values: Any) -> Iterator[None]:
 def table() -> str:
     """The flags as a Markdown table."""
     rows = [f"| `{f.name}` | `{f.environment}` | `{f.default}` | {f.doc} |" for f in FLAGS.values()]
-    return "\n".join(["| flag | environment | default | what it does |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| flag | environment | default | what it does |", "|---|---|---|---|", *rows]
+    )

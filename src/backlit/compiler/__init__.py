@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from backlit import config
 from backlit.compiler.passes import simplify
-from backlit.compiler.source import Runner, Writer, move_function
+from backlit.compiler.source import Writer, move_function
+from backlit.compiler.tiers import Tiered
 from backlit.core.era import backend
 from backlit.core.methods import TensorMethods
 from backlit.core.position import Position
@@ -21,7 +22,7 @@ def build(position: Position, ids: tuple[int, ...]) -> Program:
     simplify(program)
     if config.get("verify"):
         program.verify()
-    program.runner = Runner(program)
+    program.runner = Tiered(program)
     return program
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from backlit.core.primitive import Elementwise
+from backlit.core.primitive import PRIMITIVES, Elementwise
 from backlit.core.program import Program, alive_nodes
 from backlit.core.size import broadcast
-from backlit.core.value import Constant, Node, Value
+from backlit.core.value import Constant, Node, Result, Value, meta_of
 
 _IDENTITIES = frozenset({"leaf", "detach", "with_history"})
 
 
 def simplify(program: Program) -> None:
     """Run all passes on ``program``, in place."""
+    _transpose_products(program)
     table: dict[int, Value] = {}
     seen: dict[Any, Node] = {}
     made: dict[int, Node] = {}  # value id → the node that computes it, as rewritten so far
@@ -124,3 +125,42 @@ def _folded(node: Node, args: tuple[Value, ...]) -> Constant | None:
         found = eval(card.numpy_text(names), scope)
     array = np.asarray(found)
     return Constant(out.id, array, out.dtype) if array.dtype == out.dtype.numpy else None
+
+
+def _transpose_products(program: Program) -> None:
+    """(x y)ᵀ becomes yᵀ xᵀ where the product is read by nothing else: BLAS transposes for free."""
+    readers: dict[int, int] = {}
+    for v in (*(a for n in program.nodes for a in n.args), *program.outputs):
+        readers[v.id] = readers.get(v.id, 0) + 1
+    made = {o.id: n for n in program.nodes for o in n.outs}
+    permute = PRIMITIVES["permute"]
+    nodes: list[Node] = []
+    for node in program.nodes:
+        source = made.get(node.args[0].id) if node.primitive is permute else None
+        if (
+            source is None
+            or source.primitive.name != "matmul"
+            or node.attrs["dims"] != (1, 0)
+            or readers[node.args[0].id] != 1
+        ):
+            nodes.append(node)
+            continue
+        swapped: list[Value] = []
+        for factor in reversed(source.args):
+            turned = Node(permute, (factor,), {"dims": (1, 0)}, source.where)
+            shape = (factor.shape[1], factor.shape[0])
+            number = _fresh_number(program, made)
+            turned.outs = (Result(number, meta_of(shape, factor.dtype, False), turned, 0),)
+            made[number] = turned
+            nodes.append(turned)
+            swapped.append(turned.outs[0])
+        product = Node(source.primitive, tuple(swapped), source.attrs, source.where)
+        product.outs = node.outs
+        nodes.append(product)
+    program.nodes = nodes
+
+
+def _fresh_number(program: Program, made: dict[int, Node]) -> int:
+    """A value number that nothing in the program has."""
+    taken = max(made, default=-1)
+    return max(taken, *(v.id for v in program.inputs()), *(o.id for o in program.outputs)) + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,8 @@ def template(node: Node, names: list[str]) -> str:
 def attribute_text(x: Any) -> str:
     if isinstance(x, dtype):
         return dtype_text(x)
+    if isinstance(x, float) and not isfinite(x):
+        return f"np.{x!r}" if x != -inf else "-np.inf"
     return repr(tuple(x)) if isinstance(x, tuple) else repr(x)
 
 
@@ -174,7 +177,8 @@ def scalar_of(text: str, d: dtype) -> str:
 
 
 def scalar_text(x: Any, d: dtype) -> str:
-    literal = repr(x) if x == x and x not in (float("inf"), float("-inf")) else f"'{x}'"
+    finite = x == x and x not in (float("inf"), float("-inf"))
+    literal = repr(x) if finite else f"float('{x}')"
     return (
         f"{dtype_text(d)}({literal})"
         if d is not bfloat16

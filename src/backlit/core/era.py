@@ -210,8 +210,10 @@ class EagerEra(Era):
 
     def miss(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record one event, and compute it."""
+        from backlit.core.op import record
+
         with self.recording():
-            return op.call(*args, **kwargs)
+            return record(op, args, kwargs)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ operands of its own; the gradient rules call it with tensors.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 _ATOM = 100
@@ -42,7 +43,7 @@ class Expression:
 def _inside(x: Any, level: int) -> str:
     """``x`` as text, in parentheses where its operator binds less tightly than ``level``."""
     if not isinstance(x, Expression):
-        text = repr(x)
+        text = repr(x) if not isinstance(x, float) or math.isfinite(x) else f"float('{x}')"
         return f"({text})" if text.startswith("-") else text
     return x.text if x.level >= level else f"({x.text})"
 

@@ -265,7 +265,10 @@ def expand(
                 _symbolic(tracer, a, p)
                 for a, p in zip(args, (*op.positions, *(False,) * len(args)), strict=False)
             ),
-            **{k: _symbolic(tracer, a, k in op.numbers) for k, a in kwargs.items()},
+            **{
+                _parameter(op, k): _symbolic(tracer, a, k in op.numbers)
+                for k, a in kwargs.items()
+            },
         )
     except BaseException:
         del era.scalars[start:]
@@ -280,6 +283,14 @@ def expand(
         child.rebuild = outputs
     child.attach()
     return child
+
+
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+
+
+def _parameter(op: Op, name: str) -> str:
+    """The parameter that a keyword means: PyTorch takes NumPy's names, too."""
+    return name if name in op.parameters else NUMPY_NAMES.get(name, name)
 
 
 def _too_many(op: Op, args: tuple[Any, ...]) -> Exception:
@@ -411,11 +422,18 @@ def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[
     return call
 
 
-def binary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:
-    """The public op of a two-operand card; either operand may be a Python number."""
+def binary(
+    card: Primitive, name: str = "", *, inplace: bool = True, number_first: bool = True
+) -> Callable[..., Tensor]:
+    """The public op of a two-operand card; either operand may be a Python number.
+
+    With ``number_first=False``, only the second may be one when the op is called by its name.
+    """
     name = name or card.name
 
     def body(input: Tensor, other: Tensor) -> Tensor:
+        if all(not isinstance(x, Tensor) or x._var.weak for x in (input, other)):
+            raise TypeError(f"{name}(): one of the operands must be a tensor; both are numbers.")
         return local.era.emit(card, (_operand(name, input), _operand(name, other)), {})
 
     made = Op(name, body, inplace=inplace)
@@ -432,6 +450,8 @@ def binary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable
             found = method(input, other)
             if found is not NotImplemented:
                 return found
+        elif not number_first:
+            _tensor(name, input)
         return record(made, (input, other), {})
 
     _dress(call, name, made, body)
@@ -524,7 +544,7 @@ def _operand(op_name: str, x: Any) -> Any:
 def call_primitive(self: Primitive, *args: Any, **attrs: Any) -> Any:
     """Apply a primitive: inside a trace it adds a node, elsewhere it is recorded as an event."""
     era = local.era
-    if type(era) is not Era:
+    if isinstance(era, Tracer):
         return era.emit(self, args, attrs)
     return record(_op_of(self), args, attrs)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backlit.core.dtypes import category, dtype, get_default_dtype, of_number, promote_types
+from backlit.core.dtypes import category, dtype, from_numpy_dtype, get_default_dtype, of_number, promote_types
 from backlit.core.era import Nowhere
 from backlit.core.position import Position
 from backlit.core.primitive import Elementwise, Primitive
@@ -116,7 +116,7 @@ class Tracer:
 
     def constant(self, x: Any, d: dtype | None = None, weak: bool = False) -> Tensor:
         """A constant array as a tensor of this trace."""
-        d = d or of_number(x)
+        d = d or (from_numpy_dtype(x.dtype) if isinstance(x, np.ndarray) else of_number(x))
         array = np.asarray(x, dtype=d.numpy)
         return handle(self, Constant(self.number(), array, d, weak))  # type: ignore[arg-type]
 

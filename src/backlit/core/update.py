@@ -45,7 +45,7 @@ def update(
     child = era.here.children.get(key)
     if child is None:
         child = _expand(era, name, rule, static, targets, reads, len(numbers), key)
-    era.scalars.extend(numbers)
+    era.scalars.extend(map(float, numbers))
     era.here = child
     pending, leaves = era.pending, era.leaves
     for t, (value, leaf) in zip((t for ts in targets for t in ts), child.detail, strict=True):

@@ -1,0 +1,131 @@
+"""Two tiers: programs start as NumPy source and go on as native code once they have proved to repeat.
+
+The hot tier is compiled in the background, so that no step waits for it; until it is ready, and
+wherever it cannot be had, the cold tier runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from backlit import config
+from backlit.compiler.source import Runner
+from backlit.core.program import Program
+from backlit.errors import VerificationError
+
+RUNS_BEFORE_HOT = 2  # cold runs of a program before it is compiled
+native_module = "backlit.native.plan"  # imported when the first program is hot
+_TOLERANCE = {"float32": (2e-4, 2e-5), "float64": (1e-9, 1e-11)}
+
+
+class Tiered:
+    """Runs a program in the tier that it has reached."""
+
+    __slots__ = ("__weakref__", "cold", "failure", "plan", "program", "runs")
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.cold = Runner(program)
+        self.plan: Any = None
+        self.failure: str | None = None  # why there is no native form, if there is none
+        self.runs = 0
+
+    def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
+        plan = self.plan
+        if plan is not None:
+            return plan(inputs, scalars)
+        self.runs += 1
+        tier = config.get("tier")
+        if tier != "cold" and self.failure is None:
+            if tier == "hot":
+                self.compile()
+                if self.plan is not None:
+                    return self.plan(inputs, scalars)
+            elif self.runs == RUNS_BEFORE_HOT:
+                worker.submit(self)
+        return self.cold(inputs, scalars)
+
+    def compile(self) -> None:
+        """Make the native form, or note why there is none."""
+        if self.plan is not None or self.failure is not None:
+            return
+        try:
+            native = importlib.import_module(native_module)
+            plan = native.Plan(self.program, self.cold)
+        except ImportError as error:
+            self.failure = f"{error.name} is not installed"
+        except NotImplementedError as error:
+            self.failure = str(error)
+        else:
+            self.plan = Compared(plan, self.cold) if config.get("compare") else plan
+
+
+class Compared:
+    """Runs both tiers, and raises where they differ."""
+
+    def __init__(self, plan: Any, cold: Runner) -> None:
+        self.plan = plan
+        self.cold = cold
+
+    def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
+        expected = [np.array(a) for a in self.cold(inputs, scalars)]
+        found = self.plan(inputs, scalars)
+        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+            if a.shape != b.shape or a.dtype != b.dtype:
+                raise VerificationError(
+                    f"output {i}: the hot tier gives {a.dtype}{a.shape}, the cold tier {b.dtype}{b.shape}."
+                )
+            rtol, atol = _TOLERANCE.get(str(a.dtype), (0.0, 0.0))
+            finite = np.abs(b[np.isfinite(b)]) if b.dtype.kind == "f" else np.zeros(0)
+            scale = max(1.0, float(finite.max())) if finite.size else 1.0
+            if not np.allclose(a, b, rtol=rtol, atol=atol * scale, equal_nan=True):
+                raise VerificationError(
+                    f"output {i} {b.dtype}{b.shape}: the tiers differ.\n{self.cold.source}"
+                )
+        return found
+
+
+class Worker:
+    """The thread that compiles; it exists from the first program on that repeats."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[weakref.ref[Tiered] | threading.Event] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, tiered: Tiered) -> None:
+        """Have ``tiered`` compiled when its turn comes."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._work, name="backlit-compiler", daemon=True
+                )
+                self._thread.start()
+        self._queue.put(weakref.ref(tiered))
+
+    def wait(self) -> None:
+        """Return when everything submitted so far has been compiled."""
+        if self._thread is not None and self._thread.is_alive():
+            done = threading.Event()
+            self._queue.put(done)
+            done.wait()
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            if isinstance(job, threading.Event):
+                job.set()
+                continue
+            tiered = job()
+            if tiered is not None:
+                tiered.compile()
+            del tiered
+
+
+worker = Worker()

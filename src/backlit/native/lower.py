@@ -1,0 +1,399 @@
+"""Lowering: a program's nodes become steps, each a native kernel or a piece of NumPy source.
+
+Every value lives in a *buffer*; movement nodes only describe how a buffer is read (`Ref`: shape and
+strides). Elementwise nodes and reductions along the last axis over the same index space form one
+kernel. Which nodes share a kernel follows from their *stage*: a value's stage is how many kernels
+must have run before it, as late as its readers allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from backlit.core.primitive import Elementwise
+from backlit.core.program import Program
+from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
+from backlit.native.expression import Call, Const, Expression, Reduce
+from backlit.native.expression import Input as Operand
+from backlit.native.scalar import FLOATS, NotLowered, Term, lower
+
+KERNEL_NODES = 48  # nodes of one kernel, so that none takes long to compile
+_REDUCTIONS = {"sum": "sum", "amax": "max", "amin": "min"}
+_DTYPES = (*FLOATS, "bool")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """How a value is read from a buffer: the value whose buffer it is, shape, strides in elements."""
+
+    value: Value
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def is_contiguous(self) -> bool:
+        return self.strides == contiguous(self.shape) or 0 in self.shape
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array laid out row by row (0 along dimensions of size 1)."""
+    out: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        out.append(0 if n == 1 else step)
+        step *= n
+    return tuple(reversed(out))
+
+
+@dataclass
+class Kernel:
+    """One fused kernel over rows × cols."""
+
+    rows: int
+    cols: int
+    outputs: list[Value] = field(default_factory=list)
+    expressions: list[Expression] = field(default_factory=list)
+    inputs: list[Value] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Product:
+    """A matrix product C = op(A) op(B), or a batch of them."""
+
+    a: Ref
+    b: Ref
+    out: Value
+    node: Node
+
+
+@dataclass
+class ColumnSum:
+    """out[j] = Σᵢ x[i, j]."""
+
+    x: Ref
+    rows: int
+    cols: int
+    out: Value
+    node: Node
+
+
+@dataclass
+class Source:
+    """Nodes that run as NumPy source."""
+
+    nodes: list[Node]
+
+
+Step = Kernel | Product | ColumnSum | Source
+
+
+class Lowering:
+    """Assigns every node of a program to a step."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.refs: dict[int, Ref] = {}
+        self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
+        self.kind: dict[int, str] = {}  # node's first output id → fused, reduce, product, colsum, source, view
+        self.nodes: dict[int, Node] = {o.id: n for n in program.nodes for o in n.outs}
+        self.readers: dict[int, list[Node]] = {}
+        for node in program.nodes:
+            for a in node.args:
+                self.readers.setdefault(a.id, []).append(node)
+        self.wanted = {o.id for o in program.outputs}
+
+    # -- what reads what ---------------------------------------------------------------------
+
+    def ref(self, value: Value) -> Ref:
+        """How ``value`` is read."""
+        found = self.refs.get(value.id)
+        if found is None:
+            shape = tuple(value.shape)
+            found = self.refs[value.id] = Ref(value, shape, contiguous(shape))
+        return found
+
+    def view(self, node: Node) -> Ref | None:
+        """The way to read a movement node's result from its operand's buffer, if there is one."""
+        name = node.primitive.name
+        if name not in ("reshape", "permute", "expand"):
+            return None
+        x = self.ref(node.args[0])
+        shape = tuple(node.outs[0].shape)
+        if name == "permute":
+            return Ref(x.value, shape, tuple(x.strides[d] for d in node.attrs["dims"]))
+        if name == "expand":
+            lead = len(shape) - len(x.shape)
+            strides = (0,) * lead + tuple(
+                s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)
+            )
+            return Ref(x.value, shape, strides)
+        if x.is_contiguous:
+            return Ref(x.value, shape, contiguous(shape))
+        kept = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
+        if [n for n, _ in kept] == [n for n in shape if n != 1]:  # only sizes of 1 come or go
+            strides = iter(s for _, s in kept)
+            return Ref(x.value, shape, tuple(0 if n == 1 else next(strides) for n in shape))
+        return None
+
+    # -- classification -----------------------------------------------------------------------
+
+    def classify(self, node: Node) -> str:
+        """What kind of step computes ``node``."""
+        card = node.primitive
+        out = node.outs[0]
+        if len(node.outs) > 1 or out.dtype.name not in _DTYPES or out.numel == 0:
+            return "source"
+        if any(a.dtype.name not in _DTYPES or a.numel == 0 for a in node.args):
+            return "source"
+        if isinstance(card, Elementwise):
+            return "fused" if self._fits(node) and _expression_exists(node) else "source"
+        if card.name == "convert":
+            return "fused" if out.dtype.name in FLOATS and self._fits(node) else "source"
+        if card.name in _REDUCTIONS and node.args[0].dtype.name in FLOATS:
+            return self._reduction(node)
+        if card.name == "matmul" and out.dtype.name in FLOATS:
+            return "product" if self._is_product(node) else "source"
+        return "source"
+
+    def _fits(self, node: Node) -> bool:
+        """Whether each operand is constant, a row, a column or the whole of the index space."""
+        space = tuple(node.outs[0].shape)
+        return all(self.extent(a, space) is not None for a in node.args)
+
+    def _reduction(self, node: Node) -> str:
+        x = self.ref(node.args[0])
+        ndim, dims = len(x.shape), node.attrs["dims"]
+        if not x.is_contiguous or not dims:
+            return "source"
+        if dims == tuple(range(ndim - len(dims), ndim)):
+            return "reduce"
+        if node.primitive.name == "sum" and dims == tuple(range(len(dims))):
+            return "colsum"
+        return "source"
+
+    def _is_product(self, node: Node) -> bool:
+        return all(
+            len(a.shape) == 2 and _leading(self.ref(a)) is not None for a in node.args
+        )
+
+    def extent(self, value: Value, space: tuple[int, ...]) -> str | None:
+        """How ``value`` varies over ``space``, taken as rows × last dimension; None: irregularly."""
+        ref = self.ref(value)
+        lead = len(space) - len(ref.shape)
+        strides = (0,) * lead + tuple(
+            0 if n == 1 else s for n, s in zip(ref.shape, ref.strides, strict=True)
+        )
+        strides = tuple(0 if n == 1 else s for n, s in zip(space, strides, strict=True))
+        if not any(strides):
+            return "scalar"
+        if strides == contiguous(space):
+            return "full"
+        if strides[:-1] == contiguous(space[:-1]) and strides[-1] == 0:
+            return "column"
+        if not any(strides[:-1]) and strides[-1] == 1:
+            return "row"
+        return None
+
+    # -- stages -------------------------------------------------------------------------------
+
+    def space_of(self, node: Node) -> tuple[int, ...]:
+        """The index space that a fused node or reduction runs over."""
+        if self.kind[node.outs[0].id] != "reduce":
+            return tuple(node.outs[0].shape)
+        shape = self.ref(node.args[0]).shape
+        n = len(node.attrs["dims"])
+        return (*shape[: len(shape) - n], prod(shape[len(shape) - n :]))
+
+    def _joins(self, node: Node, operand: Value) -> bool:
+        """Whether ``node`` can be in the kernel that computes ``operand``."""
+        ref = self.ref(operand)
+        source = ref.value
+        if not isinstance(source, Result):
+            return False
+        kind = self.kind[source.node.outs[0].id]
+        if kind not in ("fused", "reduce") or self.kind[node.outs[0].id] not in ("fused", "reduce"):
+            return False
+        space = self.space_of(node)
+        if self.space_of(source.node) != space:
+            return False
+        if self.kind[node.outs[0].id] == "reduce":
+            return kind == "fused" and ref.is_contiguous
+        want = "full" if kind == "fused" else "column"
+        return self.extent(operand, space) == want or (
+            kind == "fused" and prod(space) == 1
+        )
+
+    def stages(self) -> None:
+        """Number the nodes: first as early as possible, then as late as their readers allow."""
+        for node in self.program.nodes:
+            first = node.outs[0].id
+            ref = self.view(node)
+            if ref is not None:
+                self.kind[first] = "view"
+                self.refs[first] = ref
+                self.stage[first] = self.stage.get(ref.value.id, 0)
+                continue
+            self.kind[first] = self.classify(node)
+            stage = 0
+            for a in node.args:
+                source = self.ref(a).value
+                if isinstance(source, Result):
+                    joined = self._joins(node, a)
+                    stage = max(stage, self.stage[source.id] + (0 if joined else 1))
+            for out in node.outs:
+                self.stage[out.id] = stage
+        latest: dict[int, int] = {}
+        for node in reversed(self.program.nodes):
+            first = node.outs[0].id
+            if self.kind[first] == "view":
+                continue
+            if self.kind[first] == "fused" and first in latest and first not in self.wanted:
+                self.stage[first] = max(self.stage[first], latest[first])
+            for a in node.args:
+                source = self.ref(a).value
+                if isinstance(source, Result):
+                    bound = self.stage[first] - (0 if self._joins(node, a) else 1)
+                    latest[source.id] = min(latest.get(source.id, bound), bound)
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def run(self) -> list[Step]:
+        """The steps of the program, in order."""
+        self.stages()
+        order: dict[int, list[Node]] = {}
+        for node in self.program.nodes:
+            if self.kind[node.outs[0].id] != "view":
+                order.setdefault(self.stage[node.outs[0].id], []).append(node)
+        steps: list[Step] = []
+        for stage in sorted(order):
+            steps += self._stage(order[stage])
+        return steps
+
+    def _stage(self, nodes: list[Node]) -> list[Step]:
+        clusters: dict[tuple[int, ...], list[Node]] = {}
+        steps: list[Step] = []
+        sources: list[Node] = []
+        for node in nodes:
+            kind = self.kind[node.outs[0].id]
+            if kind in ("fused", "reduce"):
+                clusters.setdefault(self.space_of(node), []).append(node)
+            elif kind == "product":
+                steps.append(Product(self.ref(node.args[0]), self.ref(node.args[1]), node.outs[0], node))
+            elif kind == "colsum":
+                x = self.ref(node.args[0])
+                rows = prod(x.shape[: len(node.attrs["dims"])])
+                steps.append(ColumnSum(x, rows, prod(x.shape) // rows, node.outs[0], node))
+            else:
+                sources.append(node)
+        for space, members in clusters.items():
+            steps += self._kernels(space, members)
+        return [*steps, Source(sources)] if sources else steps
+
+    def _kernels(self, space: tuple[int, ...], members: list[Node]) -> list[Kernel]:
+        """The kernels of one stage over one space: connected groups together, up to a size."""
+        groups: list[list[Node]] = []
+        home: dict[int, int] = {}
+        for node in members:
+            joined = sorted(
+                {home[s.id] for a in node.args if (s := self.ref(a).value).id in home and self._joins(node, a)}
+            )
+            if not joined:
+                joined = [len(groups)]
+                groups.append([])
+            target = joined[0]
+            groups[target].append(node)
+            for other in joined[1:]:
+                for moved in groups[other]:
+                    home[moved.outs[0].id] = target
+                groups[target] = sorted(groups[target] + groups[other], key=lambda n: n.outs[0].id)
+                groups[other] = []
+            home[node.outs[0].id] = target
+        return [self._kernel(space, group) for group in groups if group]
+
+    def _kernel(self, space: tuple[int, ...], nodes: list[Node]) -> Kernel:
+        kernel = Kernel(prod(space[:-1]), space[-1] if space else 1, nodes=nodes)
+        inside = {n.outs[0].id for n in nodes}
+        terms: dict[int, Term] = {}
+        numbers: dict[tuple[int, str], int] = {}
+
+        def operand(value: Value, extent: str | None) -> Term:
+            ref = self.ref(value)
+            source = ref.value
+            if source.id in inside:
+                return terms[source.id]
+            if isinstance(source, Constant) and source.array.ndim == 0:
+                return Term(Const(float(source.array), source.dtype.name), source.dtype.name)
+            extent = extent or "full"
+            if prod(space) == 1:
+                extent = "scalar"
+            key = (source.id, extent)
+            if key not in numbers:
+                numbers[key] = len(kernel.inputs)
+                kernel.inputs.append(source)
+            kind: Any = extent
+            return Term(Operand(numbers[key], kind, source.dtype.name), source.dtype.name)
+
+        for node in nodes:
+            out = node.outs[0]
+            if self.kind[out.id] == "reduce":
+                x = operand(node.args[0], "full")
+                terms[out.id] = Term(
+                    Reduce(_REDUCTIONS[node.primitive.name], x.expression), out.dtype.name
+                )
+                continue
+            parts = [operand(a, self.extent(a, space)) for a in node.args]
+            if node.primitive.name == "convert":
+                terms[out.id] = Term(Call(out.dtype.name, (parts[0].expression,)), out.dtype.name)
+            else:
+                terms[out.id] = lower(node.primitive, parts, out.dtype.name)  # type: ignore[arg-type]
+        for node in nodes:
+            out = node.outs[0]
+            if out.id in self.wanted or self._read_outside(out, inside):
+                kernel.outputs.append(out)
+                kernel.expressions.append(terms[out.id].expression)
+        return kernel
+
+    def _read_outside(self, value: Value, inside: set[int]) -> bool:
+        """Whether a node outside of ``inside`` reads ``value``, directly or through views."""
+        stack = [value]
+        while stack:
+            v = stack.pop()
+            for reader in self.readers.get(v.id, ()):
+                out = reader.outs[0]
+                if self.kind[out.id] == "view":
+                    if out.id in self.wanted:
+                        return True
+                    stack.append(out)
+                elif out.id not in inside:
+                    return True
+        return False
+
+
+def _expression_exists(node: Node) -> bool:
+    """Whether the card's scalar function has a native form for these dtypes."""
+    terms = [Term(Const(0.5, a.dtype.name), a.dtype.name) for a in node.args]
+    try:
+        lower(node.primitive, terms, node.outs[0].dtype.name)  # type: ignore[arg-type]
+    except (NotLowered, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _leading(ref: Ref) -> tuple[bool, int] | None:
+    """(transposed, leading dimension) of a matrix that BLAS can read in place."""
+    (m, n), (s, t) = ref.shape, ref.strides
+    if t == 1 or n == 1:
+        if s >= n or m == 1:
+            return False, max(s, n, 1)
+        if s == 0 and m > 1:
+            return None
+    if s == 1 or m == 1:
+        if t >= m or n == 1:
+            return True, max(t, m, 1)
+    return None
+
+
+__all__ = ["ColumnSum", "Input", "Kernel", "Lowering", "Product", "Ref", "Scalar", "Source", "Step"]

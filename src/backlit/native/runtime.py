@@ -1,0 +1,327 @@
+"""The native loop: one call runs a whole program, a table of (entry, arguments).
+
+Python hands over three lists: arrays in, arrays out, numbers. The loop reads the addresses of the
+arrays' data and the numbers straight from the objects, stores them where the kernels look for them,
+and then runs entry after entry. Nothing is looked up by name and nothing is allocated.
+
+The object layouts relied on (list items, array data and flags, float values) are checked once on
+objects of this interpreter; where they differ, programs run as NumPy source.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+
+from backlit.native import blas, jit
+
+_LIST_ITEMS = 24  # PyListObject.ob_item
+_ARRAY_DATA = 16  # PyArrayObject.data
+_ARRAY_FLAGS = 64  # PyArrayObject.flags
+_FLOAT_VALUE = 16  # PyFloatObject.ob_fval
+_OBJECT_TYPE = 8  # PyObject.ob_type
+_ALIGNED_AND_CONTIGUOUS = 0x0101
+
+# run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
+# patch n - 1 (an array that is not contiguous), n < 0 for number -n - 1 (not a float).
+# table: {patches, n, numbers, n, entries, n}; a patch is {list, index, destination}, a number is
+# {index, destination, is double}, an entry is {function, arguments}.
+_LOOP = f"""
+@float_type = external global i8
+
+define i64 @run(ptr %inputs, ptr %outputs, ptr %numbers, ptr %table) {{
+start:
+  %in.at = getelementptr i8, ptr %inputs, i64 {_LIST_ITEMS}
+  %in = load ptr, ptr %in.at
+  %out.at = getelementptr i8, ptr %outputs, i64 {_LIST_ITEMS}
+  %out = load ptr, ptr %out.at
+  %num.at = getelementptr i8, ptr %numbers, i64 {_LIST_ITEMS}
+  %num = load ptr, ptr %num.at
+  %patches = load ptr, ptr %table
+  %n1.at = getelementptr i64, ptr %table, i64 1
+  %n1 = load i64, ptr %n1.at
+  %values.at = getelementptr i64, ptr %table, i64 2
+  %values = load ptr, ptr %values.at
+  %n2.at = getelementptr i64, ptr %table, i64 3
+  %n2 = load i64, ptr %n2.at
+  %entries.at = getelementptr i64, ptr %table, i64 4
+  %entries = load ptr, ptr %entries.at
+  %n3.at = getelementptr i64, ptr %table, i64 5
+  %n3 = load i64, ptr %n3.at
+  br label %patch
+
+patch:
+  %i = phi i64 [0, %start], [%i.next, %patch.store]
+  %i.next = add i64 %i, 1
+  %i.more = icmp slt i64 %i, %n1
+  br i1 %i.more, label %patch.one, label %number
+
+patch.one:
+  %p = getelementptr {{i64, i64, ptr}}, ptr %patches, i64 %i
+  %p.list = load i64, ptr %p
+  %p.index.at = getelementptr i64, ptr %p, i64 1
+  %p.index = load i64, ptr %p.index.at
+  %p.to.at = getelementptr i64, ptr %p, i64 2
+  %p.to = load ptr, ptr %p.to.at
+  %is.in = icmp eq i64 %p.list, 0
+  %items = select i1 %is.in, ptr %in, ptr %out
+  %array.at = getelementptr ptr, ptr %items, i64 %p.index
+  %array = load ptr, ptr %array.at
+  %flags.at = getelementptr i8, ptr %array, i64 {_ARRAY_FLAGS}
+  %flags = load i32, ptr %flags.at
+  %good = and i32 %flags, {_ALIGNED_AND_CONTIGUOUS}
+  %is.good = icmp eq i32 %good, {_ALIGNED_AND_CONTIGUOUS}
+  br i1 %is.good, label %patch.store, label %patch.bad
+
+patch.bad:
+  ret i64 %i.next
+
+patch.store:
+  %data.at = getelementptr i8, ptr %array, i64 {_ARRAY_DATA}
+  %data = load ptr, ptr %data.at
+  store ptr %data, ptr %p.to
+  br label %patch
+
+number:
+  %j = phi i64 [0, %patch], [%j.next, %number.stored]
+  %j.next = add i64 %j, 1
+  %j.more = icmp slt i64 %j, %n2
+  br i1 %j.more, label %number.one, label %entry
+
+number.one:
+  %v = getelementptr {{i64, ptr, i64}}, ptr %values, i64 %j
+  %v.index = load i64, ptr %v
+  %v.to.at = getelementptr i64, ptr %v, i64 1
+  %v.to = load ptr, ptr %v.to.at
+  %v.wide.at = getelementptr i64, ptr %v, i64 2
+  %v.wide = load i64, ptr %v.wide.at
+  %object.at = getelementptr ptr, ptr %num, i64 %v.index
+  %object = load ptr, ptr %object.at
+  %type.at = getelementptr i8, ptr %object, i64 {_OBJECT_TYPE}
+  %type = load ptr, ptr %type.at
+  %is.float = icmp eq ptr %type, @float_type
+  br i1 %is.float, label %number.read, label %number.bad
+
+number.bad:
+  %minus = sub i64 0, %j.next
+  ret i64 %minus
+
+number.read:
+  %value.at = getelementptr i8, ptr %object, i64 {_FLOAT_VALUE}
+  %value = load double, ptr %value.at
+  %is.wide = icmp ne i64 %v.wide, 0
+  br i1 %is.wide, label %number.double, label %number.single
+
+number.double:
+  store double %value, ptr %v.to
+  br label %number.stored
+
+number.single:
+  %short = fptrunc double %value to float
+  store float %short, ptr %v.to
+  br label %number.stored
+
+number.stored:
+  br label %number
+
+entry:
+  %k = phi i64 [0, %number], [%k.next, %entry.one]
+  %k.next = add i64 %k, 1
+  %k.more = icmp slt i64 %k, %n3
+  br i1 %k.more, label %entry.one, label %done
+
+entry.one:
+  %e = getelementptr {{ptr, ptr}}, ptr %entries, i64 %k
+  %function = load ptr, ptr %e
+  %arguments.at = getelementptr ptr, ptr %e, i64 1
+  %arguments = load ptr, ptr %arguments.at
+  call void %function(ptr %arguments)
+  br label %entry
+
+done:
+  ret i64 0
+}}
+
+; arguments: {{kernel, inputs, outputs, rows, cols}}
+define void @fused(ptr %a) {{
+  %kernel = load ptr, ptr %a
+  %in.at = getelementptr i64, ptr %a, i64 1
+  %in = load ptr, ptr %in.at
+  %out.at = getelementptr i64, ptr %a, i64 2
+  %out = load ptr, ptr %out.at
+  %rows.at = getelementptr i64, ptr %a, i64 3
+  %rows = load i64, ptr %rows.at
+  %cols.at = getelementptr i64, ptr %a, i64 4
+  %cols = load i64, ptr %cols.at
+  call void %kernel(ptr %in, ptr %out, i64 %rows, i64 %cols)
+  ret void
+}}
+"""
+
+# arguments: {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B}, C (m, n) row by row.
+_GEMM = """
+declare void @cblas_{letter}gemm(i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
+
+define void @{letter}gemm(ptr %a) {{
+  %A = load ptr, ptr %a
+  %B.at = getelementptr i64, ptr %a, i64 1
+  %B = load ptr, ptr %B.at
+  %C.at = getelementptr i64, ptr %a, i64 2
+  %C = load ptr, ptr %C.at
+  %m.at = getelementptr i64, ptr %a, i64 3
+  %m = load i32, ptr %m.at
+  %n.at = getelementptr i64, ptr %a, i64 4
+  %n = load i32, ptr %n.at
+  %k.at = getelementptr i64, ptr %a, i64 5
+  %k = load i32, ptr %k.at
+  %lda.at = getelementptr i64, ptr %a, i64 6
+  %lda = load i32, ptr %lda.at
+  %ldb.at = getelementptr i64, ptr %a, i64 7
+  %ldb = load i32, ptr %ldb.at
+  %ldc.at = getelementptr i64, ptr %a, i64 8
+  %ldc = load i32, ptr %ldc.at
+  %ta.at = getelementptr i64, ptr %a, i64 9
+  %ta = load i32, ptr %ta.at
+  %tb.at = getelementptr i64, ptr %a, i64 10
+  %tb = load i32, ptr %tb.at
+  call void @cblas_{letter}gemm(i32 101, i32 %ta, i32 %tb, i32 %m, i32 %n, i32 %k, {type} 1.0, ptr %A, i32 %lda, ptr %B, i32 %ldb, {type} 0.0, ptr %C, i32 %ldc)
+  ret void
+}}
+"""
+
+# arguments: {x, out, rows, cols}; out[j] = sum over i of x[i][j], rows in order.
+_COLUMN_SUM = """
+define void @{letter}colsum(ptr %a) {{
+start:
+  %x = load ptr, ptr %a
+  %out.at = getelementptr i64, ptr %a, i64 1
+  %out = load ptr, ptr %out.at
+  %rows.at = getelementptr i64, ptr %a, i64 2
+  %rows = load i64, ptr %rows.at
+  %cols.at = getelementptr i64, ptr %a, i64 3
+  %cols = load i64, ptr %cols.at
+  %last = sub i64 %cols, {width}
+  br label %wide
+
+wide:
+  %j = phi i64 [0, %start], [%j.next, %wide.done]
+  %j.next = add i64 %j, {width}
+  %fits = icmp sle i64 %j, %last
+  br i1 %fits, label %wide.rows, label %narrow
+
+wide.rows:
+  %i = phi i64 [0, %wide], [%i.next, %wide.row]
+  %sum = phi <{width} x {type}> [zeroinitializer, %wide], [%sum.next, %wide.row]
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i, %rows
+  br i1 %more, label %wide.row, label %wide.done
+
+wide.row:
+  %base = mul i64 %i, %cols
+  %at = add i64 %base, %j
+  %p = getelementptr {type}, ptr %x, i64 %at
+  %v = load <{width} x {type}>, ptr %p, align {align}
+  %sum.next = fadd <{width} x {type}> %sum, %v
+  br label %wide.rows
+
+wide.done:
+  %q = getelementptr {type}, ptr %out, i64 %j
+  store <{width} x {type}> %sum, ptr %q, align {align}
+  br label %wide
+
+narrow:
+  %c = phi i64 [%j, %wide], [%c.next, %narrow.done]
+  %c.next = add i64 %c, 1
+  %left = icmp slt i64 %c, %cols
+  br i1 %left, label %narrow.rows, label %done
+
+narrow.rows:
+  %r = phi i64 [0, %narrow], [%r.next, %narrow.row]
+  %s = phi {type} [0.0, %narrow], [%s.next, %narrow.row]
+  %r.next = add i64 %r, 1
+  %r.more = icmp slt i64 %r, %rows
+  br i1 %r.more, label %narrow.row, label %narrow.done
+
+narrow.row:
+  %b = mul i64 %r, %cols
+  %d = add i64 %b, %c
+  %e = getelementptr {type}, ptr %x, i64 %d
+  %f = load {type}, ptr %e
+  %s.next = fadd {type} %s, %f
+  br label %narrow.rows
+
+narrow.done:
+  %g = getelementptr {type}, ptr %out, i64 %c
+  store {type} %s, ptr %g
+  br label %narrow
+
+done:
+  ret void
+}}
+"""
+
+
+@functools.cache
+def is_supported() -> bool:
+    """Whether this interpreter lays its objects out as the loop expects."""
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False
+    array = np.empty((2, 3))
+    holder = [array, 1.5]
+
+    def word(address: int) -> int:
+        return ctypes.c_int64.from_address(address).value
+
+    def flags(a: Any) -> int:
+        return ctypes.c_int32.from_address(id(a) + _ARRAY_FLAGS).value
+
+    return (
+        word(word(id(holder) + _LIST_ITEMS)) == id(array)
+        and word(id(array) + _ARRAY_DATA) == array.ctypes.data
+        and flags(array) & _ALIGNED_AND_CONTIGUOUS == _ALIGNED_AND_CONTIGUOUS
+        and flags(array.T) & 1 == 0
+        and word(id(holder[1]) + _OBJECT_TYPE) == id(float)
+        and ctypes.c_double.from_address(id(holder[1]) + _FLOAT_VALUE).value == 1.5
+    )
+
+
+class Runtime:
+    """The linked runtime: the loop and the addresses of its entries."""
+
+    def __init__(self) -> None:
+        host = jit.host()
+        kinds = (("s", "float", "float32", 4), ("d", "double", "float64", 8))
+        parts = [_LOOP]
+        for letter, kind, dtype, align in kinds:
+            parts.append(_GEMM.format(letter=letter, type=kind))
+            width = host.width(dtype)
+            parts.append(_COLUMN_SUM.format(letter=letter, type=kind, width=width, align=align))
+        self.library = jit.engine().load(
+            "\n".join(parts),
+            ["run", "fused", "sgemm", "dgemm", "scolsum", "dcolsum"],
+            imports={
+                "float_type": id(float),
+                "cblas_sgemm": blas.address("sgemm"),
+                "cblas_dgemm": blas.address("dgemm"),
+            },
+        )
+        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
+        self.run = kind(self.library.address("run"))
+        releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
+        self.run_without_gil = releasing(self.library.address("run"))
+
+    def entry(self, name: str) -> int:
+        """The address of an entry: fused, sgemm, dgemm, scolsum, dcolsum."""
+        return self.library.address(name)
+
+
+@functools.cache
+def runtime() -> Runtime:
+    """The runtime of this process."""
+    return Runtime()
