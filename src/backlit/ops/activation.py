@@ -321,7 +321,9 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     x = floating("softshrink", input)
     if lambd < 0:
-        raise ArgumentError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+        raise ArgumentError(
+            f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}."
+        )
     return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
 
 

@@ -223,7 +223,8 @@ where_card = elementwise(
 
 
 def _where_body(condition: Tensor, input: Number | Tensor, other: Number | Tensor) -> Tensor:
-    return where_card(_condition(condition), input, other)
+    d = common_dtype(input, other)
+    return where_card(_condition(condition), typed(input, d), typed(other, d))
 
 
 def _condition(x: Any) -> Tensor:

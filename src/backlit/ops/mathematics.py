@@ -154,7 +154,7 @@ floor_card = elementwise(
     "floor",
     lambda m, x: m.floor(x),
     lambda m: 0,
-    kinds="if",
+    kinds="f",
     maths="⌊x⌋",
     local="0",
     samples=within(-3, 3),
@@ -163,7 +163,7 @@ ceil_card = elementwise(
     "ceil",
     lambda m, x: m.ceil(x),
     lambda m: 0,
-    kinds="if",
+    kinds="f",
     maths="⌈x⌉",
     local="0",
     samples=within(-3, 3),
@@ -172,7 +172,7 @@ trunc_card = elementwise(
     "trunc",
     lambda m, x: m.trunc(x),
     lambda m: 0,
-    kinds="if",
+    kinds="f",
     maths="x rounded towards 0",
     local="0",
     samples=within(-3, 3),
@@ -181,15 +181,11 @@ round_card = elementwise(
     "round",
     lambda m, x: m.rint(x),
     lambda m: 0,
-    kinds="if",
+    kinds="f",
     maths="x rounded, halves to even",
     local="0",
     samples=within(-3, 3),
 )
-
-_floor = unary(floor_card)
-_ceil = unary(ceil_card)
-_trunc = unary(trunc_card)
 
 
 @op(out=True, inplace=True)
@@ -298,7 +294,7 @@ def frexp(input: Tensor) -> Any:
     (0.5, 4)
     """
     if not input.dtype.is_floating_point:
-        raise DtypeError("torch.frexp() only supports floating-point dtypes; use input.float().")
+        raise DtypeError("frexp() only supports floating-point dtypes; use input.float().")
     return frexp_card(input)
 
 
