@@ -257,7 +257,7 @@ def _unusable(data: Any) -> Exception:
             "pad or truncate the lists."
         )
     kind = type(_first(data)).__name__
-    return TypeError(f"tensor(): invalid data type '{kind}'; expected numbers, lists or arrays.")
+    return DtypeError(f"tensor(): invalid data type '{kind}'; expected numbers, lists or arrays.")
 
 
 def from_array(array: Any, *, copy: bool = False) -> Tensor:
@@ -300,7 +300,7 @@ def frombuffer(
 
     >>> import backlit
     >>> backlit.frombuffer(bytearray([1, 2, 3]), dtype=backlit.uint8, offset=1)
-    tensor([2, 3], dtype=torch.uint8)
+    tensor([2, 3], dtype=backlit.uint8)
     """
     made = from_numpy(
         np.frombuffer(buffer, dtype=as_dtype(dtype).numpy, count=count, offset=offset)

@@ -34,6 +34,24 @@ def with_history(new: Tensor, old: Tensor) -> Tensor:
     return out
 
 
+@op
+def overwrite_(new: Tensor, old: Tensor) -> Tensor:
+    """The value of ``new``, which has no history, in place of ``old``: that one's gradient is zero."""
+    out: Tensor = PRIMITIVES["overwrite"](new, old)  # type: ignore[operator]
+    return out
+
+
+def before(t: Tensor, others: tuple[Any, ...]) -> Tensor:
+    """``t`` as it is before an in-place op changes it, for that op's own gradient to read.
+
+    What earlier ops saved of ``t`` counts as overwritten; what the in-place op itself reads does not.
+    """
+    tensors = (t, *(x for x in others if isinstance(x, Tensor)))
+    if local.era.here.grad and any(x.requires_grad for x in tensors):
+        return with_history(t, t)
+    return t
+
+
 def is_leaf(t: Tensor) -> bool:
     """Whether ``t`` was made by the user rather than computed from tensors that need gradients."""
     var = t._var
@@ -43,7 +61,9 @@ def is_leaf(t: Tensor) -> bool:
     if x is not None and x.edge is not None:
         return False
     if x is not None and x.view is not None:
-        return False
+        view = x.view
+        if view.grad and view.base.requires_grad and not view.detached():
+            return False
     return not (t._data is None and isinstance(var, Result) and var.node.primitive.name != "leaf")
 
 
@@ -55,8 +75,14 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
     if not isinstance(era, Era):
         raise GradientError(f"{name}: in-place ops are not allowed inside an op's body.")
     grad = era.here.grad
+    leaf = t.requires_grad and is_leaf(t)
+    if leaf and grad:
+        raise GradientError(
+            f"{name}: a leaf Variable that requires grad is being used in an in-place operation; "
+            "wrap the change in `with backlit.no_grad():`."
+        )
     if view is not None:
-        detached = any(card.name == "detach" for card, _, _ in view.moves)
+        detached = view.detached()
         if grad and not detached and is_leaf(view.base) and view.base.requires_grad:
             raise GradientError(
                 f"{name}: a view of a leaf Variable that requires grad is being used in an "
@@ -66,13 +92,7 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
         _write_through(t, new, name, grad and not detached)
         return t
     if t.requires_grad:
-        if is_leaf(t):
-            if grad:
-                raise GradientError(
-                    f"{name}: a leaf Variable that requires grad is being used in an in-place "
-                    f"operation; "
-                    "wrap the change in `with backlit.no_grad():`."
-                )
+        if leaf:
             new = leaf_(new)
             era = local.era
             if new._data is None:
@@ -81,6 +101,9 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
             era.set_grad(True)
             new = with_history(new, t)
             local.era.set_grad(False)
+            era = local.era
+        elif not new.requires_grad:
+            new = overwrite_(new, t)
             era = local.era
     if event:
         _note_overwrite(era, t, name)

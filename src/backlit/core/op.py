@@ -16,9 +16,9 @@ import numpy as np
 
 from backlit.core.era import Era, local
 from backlit.core.position import DEPTH_LIMIT, Position
-from backlit.core.primitive import Primitive
+from backlit.core.primitive import Primitive, dispatch
 from backlit.core.tensor import Tensor, handle
-from backlit.core.trace import Tracer
+from backlit.core.trace import Tracer, computed
 from backlit.core.value import Value
 
 P = ParamSpec("P")
@@ -270,6 +270,7 @@ def expand(
                 for k, a in kwargs.items()
             },
         )
+        out = computed(out)
     except BaseException:
         del era.scalars[start:]
         raise
@@ -423,16 +424,22 @@ def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[
 
 
 def binary(
-    card: Primitive, name: str = "", *, inplace: bool = True, number_first: bool = True
+    card: Primitive, name: str = "", *, inplace: bool = True, numbers: str = "either"
 ) -> Callable[..., Tensor]:
-    """The public op of a two-operand card; either operand may be a Python number.
+    """The public op of a two-operand card.
 
-    With ``number_first=False``, only the second may be one when the op is called by its name.
+    Args:
+        card: what it computes.
+        name: the public name, by default that of the card.
+        inplace: whether there is an in-place variant.
+        numbers: which operands may be Python numbers when the op is called by its name: "both" at
+            the same time, "either", or only the "second".
     """
     name = name or card.name
 
     def body(input: Tensor, other: Tensor) -> Tensor:
-        if all(not isinstance(x, Tensor) or x._var.weak for x in (input, other)):
+        pair = (input, other)
+        if numbers != "both" and all(not isinstance(x, Tensor) or x._var.weak for x in pair):
             raise TypeError(f"{name}(): one of the operands must be a tensor; both are numbers.")
         return local.era.emit(card, (_operand(name, input), _operand(name, other)), {})
 
@@ -450,7 +457,7 @@ def binary(
             found = method(input, other)
             if found is not NotImplemented:
                 return found
-        elif not number_first:
+        elif numbers == "second":
             _tensor(name, input)
         return record(made, (input, other), {})
 
@@ -541,7 +548,7 @@ def _operand(op_name: str, x: Any) -> Any:
     return x
 
 
-def call_primitive(self: Primitive, *args: Any, **attrs: Any) -> Any:
+def call_primitive(self: Primitive, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     """Apply a primitive: inside a trace it adds a node, elsewhere it is recorded as an event."""
     era = local.era
     if isinstance(era, Tracer):
@@ -561,4 +568,4 @@ def _op_of(card: Primitive) -> Op:
     return made
 
 
-Primitive.__call__ = call_primitive  # type: ignore[attr-defined]
+dispatch.call = call_primitive

@@ -22,6 +22,15 @@ Rule = Callable[..., Any]
 PRIMITIVES: dict[str, Primitive] = {}
 
 
+class Dispatch:
+    """How primitives are applied; `backlit.core.op` sets ``call``."""
+
+    call: Callable[[Primitive, tuple[Any, ...], dict[str, Any]], Any]
+
+
+dispatch = Dispatch()
+
+
 class Primitive:
     """One op of the program representation.
 
@@ -70,6 +79,10 @@ class Primitive:
         if name in PRIMITIVES:
             raise ValueError(f"primitive {name!r} is defined twice")
         PRIMITIVES[name] = self
+
+    def __call__(self, *operands: Any, **attrs: Any) -> Any:
+        """Apply this primitive: inside a trace it adds a node, elsewhere it is an event."""
+        return dispatch.call(self, operands, attrs)
 
     @property
     def differentiable(self) -> bool:

@@ -208,3 +208,20 @@ def convert(tracer: Tracer, value: Value, d: dtype) -> Value:
 
     out: Tensor = tracer.emit(PRIMITIVES["convert"], (handle(tracer, value),), {"dtype": d})  # type: ignore[arg-type]
     return out._var
+
+
+def computed(out: Any) -> Any:
+    """What an event returns, with constants and numbers in it as results of nodes.
+
+    A program returns what it computes: memory of its own, which in-place ops may change later.
+    """
+    if isinstance(out, Tensor):
+        if not isinstance(out._var, (Constant, Scalar)):
+            return out
+        from backlit.core.primitive import PRIMITIVES
+
+        return PRIMITIVES["clone"](out)  # type: ignore[operator]
+    if isinstance(out, (tuple, list)):
+        made = [computed(o) for o in out]
+        return type(out)(*made) if hasattr(out, "_fields") else type(out)(made)
+    return out

@@ -12,13 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from backlit.core.era import Era, adopt, local, realize
+from backlit.core.era import Era, adopt, local
 from backlit.core.op import Op, record
 from backlit.core.position import Position
 from backlit.core.primitive import Primitive
-from backlit.core.tensor import Tensor, extra, handle
+from backlit.core.tensor import Array, Tensor, extra, handle
 from backlit.core.trace import Tracer
-from backlit.core.value import Constant, Input, Meta, Result, Scalar, Value
+from backlit.core.value import (
+    Constant,
+    Input,
+    Meta,
+    Result,
+    Scalar,
+    Value,
+    meta_of,
+    outside,
+)
 from backlit.errors import BacklitError
 
 Move = tuple[Primitive, tuple[Any, ...], dict[str, Any]]  # a primitive, its numbers, its attributes
@@ -34,6 +43,10 @@ class View:
         self.moves = moves
         self.grad = grad  # whether gradients were being recorded when the view was made
         self.version = extra(base).version
+
+    def detached(self) -> bool:
+        """Whether the history of the base was left behind."""
+        return any(card.name == "detach" for card, _, _ in self.moves)
 
 
 def moves_between(start: Value, end: Value) -> tuple[Move, ...]:
@@ -73,7 +86,7 @@ def join(t: Tensor, of: Tensor, moves: tuple[Move, ...], grad: bool) -> None:
     """Make ``t`` a view of ``of``, or of the base that ``of`` is itself a view of."""
     base = of
     x = of._x
-    if x is not None and x.view is not None:
+    if x is not None and x.view is not None and not _is_leaf_view(of):
         base = x.view.base
         moves = x.view.moves + moves
         grad = grad and x.view.grad
@@ -88,6 +101,13 @@ def join(t: Tensor, of: Tensor, moves: tuple[Move, ...], grad: bool) -> None:
     elif len(views) >= 64 and len(views) & (len(views) - 1) == 0:
         views[:] = [w for w in views if w() is not None]
     views.append(weakref.ref(t))
+
+
+def _is_leaf_view(t: Tensor) -> bool:
+    """Whether the view ``t`` collects gradients itself; views of it then begin their history there."""
+    from backlit.core.inplace import is_leaf
+
+    return t.requires_grad and is_leaf(t)
 
 
 # -- views of realized tensors are made at once -----------------------------------------------------
@@ -191,7 +211,7 @@ def _make(outputs: Any, source: Tensor, arrays: Any, scalars: list[Any], grad: b
 
     if isinstance(outputs, New):
         array = next(arrays) if not isinstance(arrays, np.ndarray) else arrays
-        t = handle(None, outputs.value.meta.outside or _outside(outputs.value.meta))
+        t = handle(None, outside(outputs.value.meta))
         t._data = array
         join(t, source, _bind(outputs.moves, scalars), grad)
         return t
@@ -200,12 +220,6 @@ def _make(outputs: Any, source: Tensor, arrays: Any, scalars: list[Any], grad: b
         return source
     made = [_make(p, source, arrays, scalars, grad) for p in outputs.parts]
     return outputs.kind(*made) if hasattr(outputs.kind, "_fields") else outputs.kind(made)
-
-
-def _outside(meta: Meta) -> Value:
-    from backlit.core.value import outside
-
-    return outside(meta)
 
 
 # -- staleness ----------------------------------------------------------------------------------------
@@ -218,9 +232,23 @@ def mark_stale(base: Tensor) -> None:
         for reference in x.views:
             view = reference()
             if view is not None:
+                if view._var.requires_grad is not base._var.requires_grad:
+                    _match(view, base)
                 view._era = None
                 view._data = None
+                mark_stale(view)
         x.views = [w for w in x.views if w() is not None]
+
+
+def _match(t: Tensor, base: Tensor) -> None:
+    """Make the view ``t`` say whether it requires grad, now that ``base`` began or ceased to."""
+    from backlit.core.inplace import is_leaf
+
+    view = extra(t).view
+    assert view is not None
+    tracked = base.requires_grad and view.grad and not view.detached()
+    if tracked or not is_leaf(t):
+        t._var = outside(meta_of(t._var.shape, t._var.dtype, tracked))
 
 
 def refresh(t: Tensor) -> None:
@@ -229,18 +257,26 @@ def refresh(t: Tensor) -> None:
     view = x.view if x is not None else None
     if view is None:
         raise BacklitError("a tensor without value is not a view; this is a bug in backlit.")
+    from backlit.core.inplace import leaf_
+
     era = local.era
     grad = era.here.grad
     base = view.base
+    leaf = _is_leaf_view(t)
     if grad is not view.grad:
         era.set_grad(view.grad)
     try:
         made = follow(base, view.moves)
+        if leaf:
+            made = leaf_(made)
+            if made._data is None:
+                local.era.leaves[made._var.id] = t
     finally:
         if grad is not view.grad:
             local.era.set_grad(grad)
     view.version = extra(base).version
     adopt(t, made)
+    extra(t).edge = made._x.edge if made._x is not None else None
 
 
 def follow(base: Tensor, moves: tuple[Move, ...]) -> Tensor:
@@ -248,6 +284,21 @@ def follow(base: Tensor, moves: tuple[Move, ...]) -> Tensor:
     made = base
     for card, args, attrs in moves:
         made = card(made, *args, **attrs)  # type: ignore[operator]
-    if base._data is not None:  # keep sharing memory
-        realize(made)
     return made
+
+
+def moved(array: Array, meta: Meta, moves: tuple[Move, ...]) -> Array:
+    """The part of ``array``, which is of kind ``meta``, that ``moves`` lead to; it shares memory."""
+    position = Position(None, None, False)
+    source = Input(0, meta, 0)
+    position.n_values = position.n_inputs = 1
+    tracer = Tracer(position, (), "forward")
+    era, local.era = local.era, tracer
+    try:
+        made = follow(handle(tracer, source), moves)  # type: ignore[arg-type]
+    finally:
+        local.era = era
+    from backlit.core.era import backend
+
+    found: Array = backend.move_function(tracer.nodes, source, [made._var])(array, [])
+    return found

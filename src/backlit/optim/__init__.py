@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from backlit.optim import lr_scheduler
 from backlit.optim.adam import Adam, AdamW
+from backlit.optim.adaptive import Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop
+from backlit.optim.lbfgs import LBFGS
+from backlit.optim.muon import Muon
 from backlit.optim.optimizer import Optimizer
 from backlit.optim.sgd import SGD
+from backlit.optim.sign import ASGD, Rprop
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+__all__ = [
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Muon", "NAdam", "Optimizer", "RAdam",
+    "RMSprop", "Rprop", "lr_scheduler",
+]  # fmt: skip

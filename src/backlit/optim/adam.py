@@ -6,7 +6,24 @@ from typing import Any
 
 from backlit.core.op import PUBLIC
 from backlit.core.tensor import Tensor
-from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, check_beta, number
+from backlit.errors import ArgumentError
+from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, check_beta, check_lr, number
+
+
+def _check_tensors(lr: Any, betas: tuple[Any, Any], foreach: Any, capturable: bool) -> None:
+    """The combinations of tensor options that PyTorch refuses."""
+    if isinstance(lr, Tensor) and foreach and not capturable:
+        raise ArgumentError(
+            "lr as a Tensor is not supported for capturable=False and foreach=True; give a float."
+        )
+    tensors = [isinstance(b, Tensor) for b in betas]
+    if any(tensors) and not all(tensors):
+        raise ArgumentError("betas must be either both floats or both Tensors.")
+    for i, is_tensor in enumerate(tensors):
+        if is_tensor and foreach and not capturable:
+            raise ArgumentError(
+                f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True."
+            )
 
 
 class Adam(Optimizer):
@@ -37,7 +54,8 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_at_least_zero("learning rate", lr)
+        check_lr(lr)
+        _check_tensors(lr, betas, foreach, capturable)
         check_at_least_zero("epsilon value", eps)
         check_beta(0, betas[0])
         check_beta(1, betas[1])
@@ -63,9 +81,9 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq")
         return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
-    def numbers(self, group: dict[str, Any], step: int) -> tuple[float, ...]:
+    def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
         beta1, beta2 = (number(b) for b in group["betas"])
-        lr = number(group["lr"])
+        lr, step = number(group["lr"]), own["step"]
         decay = group["weight_decay"]
         return (
             lr / (1 - beta1**step),
@@ -78,14 +96,22 @@ class Adam(Optimizer):
             1 - lr * decay if group["decoupled_weight_decay"] else decay,
         )
 
-    def static(self, group: dict[str, Any]) -> tuple[Any, ...]:
-        decay = "" if not group["weight_decay"] else "decoupled" if group["decoupled_weight_decay"] else "coupled"
+    def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
+        decay = (
+            ""
+            if not group["weight_decay"]
+            else "decoupled"
+            if group["decoupled_weight_decay"]
+            else "coupled"
+        )
         return (group["amsgrad"], group["maximize"], decay)
 
     @staticmethod
     def rule(p: Tensor, m: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         """The step for one parameter."""
-        *tensors, size, beta1, rest1, beta2, rest2, root2, eps, decay, amsgrad, maximize, kind = rest
+        *tensors, size, beta1, rest1, beta2, rest2, root2, eps, decay, amsgrad, maximize, kind = (
+            rest
+        )
         g = -tensors[-1] if maximize else tensors[-1]
         if kind == "coupled":
             g = g + decay * p

@@ -32,14 +32,17 @@ class Optimizer:
     """
 
     state_names: ClassVar[tuple[str, ...]] = ()
+    number_names: ClassVar[tuple[str, ...]] = ("step",)  # state that is a Python number
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got Tensor; "
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                "but got Tensor; "
                 "pass [tensor] or model.parameters()."
             )
         self.defaults = defaults
+        self._opt_called = False  # whether `step` was called: schedulers warn about the wrong order
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._pre_hooks: OrderedDict[int, Any] = OrderedDict()
@@ -63,23 +66,40 @@ class Optimizer:
         params = group["params"]
         if isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors in sets "
                 "will change between runs. Please use a list instead."
             )
         params = [params] if isinstance(params, Tensor) else list(params)
+        named = [isinstance(p, tuple) for p in params]
+        if any(named) and not all(named):
+            raise ArgumentError(
+                "all optimizer params should be with/without names. Some param names are missing."
+            )
+        if self.param_groups and any(named) != ("param_names" in self.param_groups[0]):
+            raise ArgumentError(
+                "all optimizer param groups should be with/without names. cannot add param group with "
+                f"names {'present' if any(named) else 'missing'} to the optimizer."
+            )
         if params and isinstance(params[0], tuple):
             group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}.")
+                raise TypeError(
+                    "optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__name__}."
+                )
             if not (is_leaf(p) or p.requires_grad is False):
-                raise ArgumentError("can't optimize a non-leaf Tensor; optimize the leaves it was computed from.")
+                raise ArgumentError(
+                    "can't optimize a non-leaf Tensor; optimize the leaves it was computed from."
+                )
         if len({id(p) for p in params}) != len(params):
             import warnings
 
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error",
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error",
                 stacklevel=3,
             )
         group["params"] = params
@@ -92,13 +112,19 @@ class Optimizer:
 
     # -- what subclasses say -----------------------------------------------------------------
 
-    def numbers(self, group: dict[str, Any], step: int) -> tuple[float, ...]:
-        """The Python numbers of the step, passed to `rule` after the tensors."""
+    def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
+        """The Python numbers of the step, passed to `rule` after the tensors.
+
+        ``own`` is the state of the parameter, whose numbers may be brought forward here.
+        """
         raise NotImplementedError
 
-    def static(self, group: dict[str, Any]) -> tuple[Any, ...]:
+    def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         """What selects the formula; a change of these is a new recording."""
         return ()
+
+    def start(self, group: dict[str, Any], own: dict[str, Any]) -> None:
+        """Numbers that a parameter's state begins with, besides ``step``."""
 
     def names(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The state kept per parameter under these options."""
@@ -139,18 +165,25 @@ class Optimizer:
             if p._x is not None and p._x.grad is not None:
                 own = state[p]
                 if "step" not in own:
-                    own["step"] = 0
-                    for name in names:
-                        own[name] = self.initial(name, p, group)
+                    self._begin(p, group, own, names)
                 own["step"] += 1
-                buckets.setdefault((own["step"], p.dtype), []).append(p)
-        for (step, _), params in buckets.items():
+                numbers = self.numbers(group, own)
+                buckets.setdefault((numbers, self.static(group, own), p.dtype), []).append(p)
+        for (numbers, static, _), params in buckets.items():
             grads = [p._x.grad for p in params]  # type: ignore[union-attr]
             columns = [[state[p][name] for p in params] for name in names]
-            update(
-                type(self).__name__, self.rule, self.static(group), [params, *columns], [grads],  # type: ignore[list-item]
-                self.numbers(group, step),
-            )  # fmt: skip
+            rule = type(self).rule
+            update(type(self).__name__, rule, static, [params, *columns], [grads], numbers)  # type: ignore[list-item]
+
+    def _begin(
+        self, p: Tensor, group: dict[str, Any], own: dict[str, Any], names: tuple[str, ...]
+    ) -> None:
+        """Make the state of a parameter; what was loaded stays (PyTorch's SGD saves no step)."""
+        own["step"] = 1 if any(name in own for name in names) else 0
+        self.start(group, own)
+        for name in names:
+            if name not in own:
+                own[name] = self.initial(name, p, group)
 
     rule: ClassVar[Callable[..., tuple[Any, ...]]]
 
@@ -173,11 +206,16 @@ class Optimizer:
             hook(self)
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         groups = [
-            {**{k: v for k, v in g.items() if k != "params"}, "params": [number[id(p)] for p in g["params"]]}
+            {
+                **{k: v for k, v in g.items() if k != "params"},
+                "params": [number[id(p)] for p in g["params"]],
+            }
             for g in self.param_groups
         ]
         state = {
-            number[id(p)]: {k: self._export(k, v) for k, v in own.items()} for p, own in self.state.items() if own
+            number[id(p)]: {k: self._export(k, v) for k, v in own.items()}
+            for p, own in self.state.items()
+            if own
         }
         found: dict[str, Any] = {"state": state, "param_groups": groups}
         for hook in self._state_dict_hooks["post"].values():
@@ -185,7 +223,7 @@ class Optimizer:
         return found
 
     def _export(self, name: str, value: Any) -> Any:
-        return tensor(float(value)) if name == "step" and not isinstance(value, Tensor) else value
+        return tensor(float(value)) if name in self.number_names else value
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned.
@@ -199,14 +237,17 @@ class Optimizer:
         groups = copy.deepcopy(state_dict["param_groups"])
         if len(groups) != len(self.param_groups):
             raise ArgumentError(
-                f"loaded state dict has a different number of parameter groups ({len(groups)}) than the optimizer "
+                f"loaded state dict has a different number of parameter groups ({len(groups)}) "
+                f"than the optimizer "
                 f"({len(self.param_groups)})."
             )
         for i, (new, own) in enumerate(zip(groups, self.param_groups, strict=True)):
             if len(new["params"]) != len(own["params"]):
                 raise ArgumentError(
-                    f"loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
-                    f"group {i} has {len(new['params'])} parameters, the optimizer's {len(own['params'])}."
+                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    f"optimizer's group: "
+                    f"group {i} has {len(new['params'])} parameters, the optimizer's "
+                    f"{len(own['params'])}."
                 )
         self.state = defaultdict(dict)
         for new, own in zip(groups, self.param_groups, strict=True):
@@ -226,8 +267,8 @@ class Optimizer:
             hook(self)
 
     def _import(self, name: str, value: Any, p: Tensor) -> Any:
-        if name == "step":
-            return int(float(value))
+        if name in self.number_names:
+            return int(float(value)) if name == "step" else float(value)
         if isinstance(value, Tensor):
             array = np.array(realize(value))
             return tensor(array, dtype=p.dtype if value.dtype.is_floating_point else value.dtype)
@@ -235,7 +276,9 @@ class Optimizer:
 
     # -- hooks -------------------------------------------------------------------------------
 
-    def _hook(self, hooks: OrderedDict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
+    def _hook(
+        self, hooks: OrderedDict[int, Any], hook: Any, prepend: bool = False
+    ) -> RemovableHandle:
         key = next(_keys)
         hooks[key] = hook
         if prepend:
@@ -250,19 +293,27 @@ class Optimizer:
         """Call ``hook(optimizer, args, kwargs)`` after every step."""
         return self._hook(self._post_hooks, hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call ``hook(optimizer)`` before `state_dict`."""
         return self._hook(self._state_dict_hooks["pre"], hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another."""
         return self._hook(self._state_dict_hooks["post"], hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` before loading; it may return another."""
         return self._hook(self._state_dict_hooks["load_pre"], hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call ``hook(optimizer)`` after loading."""
         return self._hook(self._state_dict_hooks["load_post"], hook, prepend)
 
@@ -274,20 +325,27 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def check_lr(lr: Any) -> None:
+    """A learning rate is a number that is not negative, or a tensor with one element."""
+    if isinstance(lr, Tensor) and lr._var.numel != 1:
+        raise ArgumentError(f"Tensor lr must be 1-element, got shape {tuple(lr.shape)}.")
+    check_at_least_zero("learning rate", lr)
+
+
 def check_at_least_zero(name: str, value: Any) -> None:
     """Options such as the learning rate must not be negative."""
-    if not 0.0 <= float(value):
+    if not float(value) >= 0.0:
         raise ArgumentError(f"Invalid {name}: {value} - should be >= 0.")
 
 
 def check_beta(index: int, value: Any) -> None:
     """Decay rates of running averages lie in [0, 1)."""
     if not 0.0 <= float(value) < 1.0:
-        raise ArgumentError(f"Invalid beta parameter at index {index}: {value} - should be in [0, 1).")
+        raise ArgumentError(
+            f"Invalid beta parameter at index {index}: {value} - should be in [0, 1)."
+        )
 
 
 def number(x: Any) -> float:
     """An option as a Python number (a one-element tensor is read)."""
     return x.item() if isinstance(x, Tensor) else x  # type: ignore[no-any-return]
-
-

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from backlit.core.create import full_constant
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
-from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, number
+from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, check_lr, number
 
 
 class SGD(Optimizer):
@@ -36,7 +35,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_at_least_zero("learning rate", lr)
+        check_lr(lr)
         check_at_least_zero("momentum value", momentum)
         check_at_least_zero("weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
@@ -59,20 +58,21 @@ class SGD(Optimizer):
     def names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def initial(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
-        return full_constant(tuple(p.shape), 0, p.dtype)
-
-    def numbers(self, group: dict[str, Any], step: int) -> tuple[float, ...]:
-        first = step == 1
+    def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
         return (
             number(group["lr"]),
             group["momentum"],
-            1.0 if first else 1 - group["dampening"],
+            1.0 if own["step"] == 1 else 1 - group["dampening"],
             group["weight_decay"],
         )
 
-    def static(self, group: dict[str, Any]) -> tuple[Any, ...]:
-        return (bool(group["momentum"]), bool(group["weight_decay"]), group["nesterov"], group["maximize"])
+    def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            bool(group["momentum"]),
+            bool(group["weight_decay"]),
+            group["nesterov"],
+            group["maximize"],
+        )
 
     @staticmethod
     def rule(p: Tensor, *rest: Any) -> tuple[Tensor, ...]:
