@@ -1,0 +1,22 @@
+"""PyTorch's ``nn.utils``: clipping gradients, parameters as one vector, padding sequences."""
+
+from __future__ import annotations
+
+from backlit.nn.utils import rnn
+from backlit.nn.utils.clip_grad import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from backlit.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+    "parameters_to_vector",
+    "rnn",
+    "vector_to_parameters",
+]
