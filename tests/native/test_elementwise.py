@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backlit.native import jit
-from backlit.native.elementwise import FusedKernel, build, module_text
+from backlit.native.elementwise import FusedKernel, build, module_text, reduce_all
 from backlit.native.expression import Call, Const, Expression, Graph, Input, Reduce, call
 
 Array = np.ndarray
@@ -85,6 +85,22 @@ def test_layer_norm() -> None:
     (out,) = run(build([call("fma", call("mul", centred, scale), w, b)]), [a, weight, bias], 6, 100)
     exact = (a - a.mean(1, keepdims=True)) / np.sqrt(a.var(1, keepdims=True) + 1e-5) * weight + bias
     np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [0, 1, 100, 4096, 4097, 3 * 4096, 20_000, 4096 * 4096 + 5])
+def test_full_reductions(count: int, dtype: str) -> None:
+    """All elements of an expression, blocked; a scalar operand is the same in every block."""
+    a, scale = normal(count, dtype=dtype), np.array([0.5], dtype)
+    product = call("mul", Input(0, dtype=dtype), Input(1, "scalar", dtype))
+    total = reduce_all("sum", product).run([a, scale], count)
+    exact = math.fsum(a) * 0.5
+    assert abs(total - exact) <= 1e-6 * np.abs(a).sum() * (1 if dtype == "float32" else 1e-9)
+    if count:
+        assert reduce_all("max", product).run([a, scale], count) == a.max() * scale[0]
+        np.testing.assert_allclose(
+            reduce_all("mean", product).run([a, scale], count), total / count, rtol=1e-6
+        )
 
 
 def test_masks_are_bytes() -> None:

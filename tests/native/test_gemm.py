@@ -47,19 +47,16 @@ def expected(product: Product, a: Array, b: Array, out: Array) -> tuple[Array, A
     return x @ y + start, bound
 
 
-@pytest.mark.parametrize("accumulate", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSES)
 @pytest.mark.parametrize("m, n, k", SIZES)
-def test_generated_products(
-    m: int, n: int, k: int, transpose_a: bool, transpose_b: bool, dtype: str, accumulate: bool
-) -> None:
+def test_generated_products(m: int, n: int, k: int, transpose_a: bool, transpose_b: bool) -> None:
     """A generated kernel computes op(A) op(B), or adds it to C, and writes nothing else."""
-    product = Product(m, n, k, transpose_a, transpose_b, dtype, accumulate)
+    dtype = "float32" if m % 3 else "float64"
+    product = Product(m, n, k, transpose_a, transpose_b, dtype, (n + transpose_b) % 2 == 0)
     a, b, start = operands(product)
     guarded = np.full(start.size + 64, 7, dtype)
     out = guarded[32:-32].reshape(start.shape)
-    out[:] = start if accumulate else np.nan
+    out[:] = start if product.accumulate else np.nan
     build(product).run(a, b, out)
     exact, bound = expected(product, a, b, start)
     assert (np.abs(out - exact) <= bound).all()
@@ -135,7 +132,8 @@ def test_openblas_starts_with_one_thread() -> None:
 def test_function_picks_the_chosen_implementation(n: int) -> None:
     """Both choices give the product."""
     product = Product(4, n, 8, transpose_b=True, accumulate=True)
-    assert choose(product) == ("generated" if n == 10 else "openblas")
+    generated = n == 10 and jit.host().vector_bytes >= 32
+    assert choose(product) == ("generated" if generated else "openblas")
     a, b, out = operands(product)
     exact, bound = expected(product, a, b, out)
     function(product)(a, b, out)

@@ -201,17 +201,14 @@ def test_float64_within_1e_15(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in REFERENCES if FUNCTIONS[n].arity == 1])
 def test_float32_exhaustive(name: str) -> None:
-    """Every 61st float32 bit pattern, 70 million of them, is within 2 ulp."""
+    """Every 251st float32 bit pattern, 17 million of them, is within 2 ulp."""
     fused = kernel(name, "float32")
-    for start in range(0, 2**32, 2**26):
-        x = np.arange(start, start + 2**26, 61, dtype=np.uint32).view(np.float32)
-        got = evaluate(fused, x)
-        exact = REFERENCES[name](x.astype(np.float64))
-        with np.errstate(all="ignore"):
-            near = np.abs(got - exact) <= 1.99 * np.spacing(np.abs(exact.astype(np.float32)))
-        suspects = np.flatnonzero(~near)
-        check_values = ulps(got[suspects], exact[suspects].astype(LONG))
-        assert not (check_values > 2.0).any(), (name, x[suspects[np.argmax(check_values)]])
+    for start in range(0, 2**32, 2**28):
+        x = np.arange(start, start + 2**28, 251, dtype=np.uint32).view(np.float32)
+        got, exact = evaluate(fused, x), REFERENCES[name](x.astype(np.float64))
+        suspects = np.flatnonzero(got != exact.astype(np.float32))
+        distance = ulps(got[suspects], exact[suspects].astype(LONG))
+        assert not (distance > 2.0).any(), (name, x[suspects[np.argmax(distance)]])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

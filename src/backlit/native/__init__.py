@@ -8,6 +8,16 @@
     vectrig.py       sin, cos, tan and the inverse functions
     vecpow.py        pow, fmod, remainder
     vecmath.py       the table of all functions by name
+    expression.py    what a fused kernel computes: expressions and their graph
+    rowloops.py      from such a graph to loops over rows and elements
+    elementwise.py   fused kernels: build, run, in chunks, full reductions
+    blas.py          OpenBLAS by name and by address, on one thread
+    gemm.py          generated matrix products of fixed sizes; which to use where
+    threads.py       one pool of native threads: parallel_for for generated code
+    scalar.py        from an op card's scalar function to an expression
+    lower.py         from a program's nodes to kernels
+    plan.py          the programs that run natively, and their memory
+    runtime.py       the loop that runs a whole program in one call
 
 Importing `backlit.native` loads none of it; each module loads llvmlite when it is imported itself.
 

@@ -30,13 +30,12 @@ import numpy as np
 from llvmlite import ir
 
 from backlit.native import jit
-from backlit.native.expression import Expression, Graph
+from backlit.native.expression import Expression, Graph, Input, Reduce
 from backlit.native.rowloops import RowLoops
 
 _I64 = ir.IntType(64)
 _PTR = ir.PointerType()
-# Elements per chunk when a kernel is split over threads: about 30 µs of copying.
-_GRAIN = 32768
+_BLOCK = 4096  # elements that a full reduction takes as one row
 
 
 @dataclass(frozen=True)
@@ -130,3 +129,52 @@ def _emit_chunk(module: Any, body: Any, flat: bool) -> None:
     end = b.select(b.icmp_signed("<", end, units), end, units)
     b.call(body, [inputs, outputs, cols, begin, end])
     b.ret_void()
+
+
+@dataclass(frozen=True)
+class FullReduction:
+    """A reduction of all elements of an expression over full and scalar operands.
+
+    Blocks of 4096 elements are reduced first, each as a row of a fused kernel, then their results
+    in the same way until one is left: the order depends on the number of elements only, and the
+    rounding error of a sum grows with its logarithm.
+
+    >>> from backlit.native.expression import Input, call
+    >>> x = np.arange(10_000, dtype=np.float32)
+    >>> reduce_all("max", call("neg", Input(0))).run([x], x.size).item()
+    0.0
+    """
+
+    op: str
+    first: FusedKernel
+    rest: FusedKernel
+
+    def run(self, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
+        """The reduction of `count` elements, as an array of no dimensions."""
+        parts = self._blocks(self.first, inputs, count)
+        while parts.size > 1:
+            parts = self._blocks(self.rest, [parts], parts.size)
+        total = parts.reshape(())
+        return total / total.dtype.type(count) if self.op == "mean" else total
+
+    @staticmethod
+    def _blocks(kernel: FusedKernel, inputs: Sequence[np.ndarray], count: int) -> np.ndarray:
+        """One result per block of 4096 elements; the last block may be shorter."""
+        rows, left = divmod(count, _BLOCK)
+        dtype = kernel.graph.nodes[kernel.graph.outputs[0]].dtype
+        parts = np.empty(max(1, rows + (left > 0)), dtype)
+        if rows:
+            kernel.run(inputs, [parts], rows, _BLOCK)
+        if left or not rows:
+            flat = [array.reshape(-1) for array in inputs]
+            rest = [array[rows * _BLOCK :] if array.size == count else array for array in flat]
+            kernel.run(rest, [parts[rows:]], 1, left)
+        return parts
+
+
+def reduce_all(op: str, expression: Expression) -> FullReduction:
+    """Compile (or look up) the reduction of a whole expression: "sum", "max", "min" or "mean"."""
+    inner = "sum" if op == "mean" else op
+    first = build([Reduce(inner, expression)])
+    dtype = first.graph.nodes[first.graph.outputs[0]].dtype
+    return FullReduction(op, first, build([Reduce(inner, Input(0, dtype=dtype))]))
