@@ -154,9 +154,7 @@ def asarray(
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (Tensor, np.ndarray, np.generic)):
         obj = from_dlpack(obj)
     made = as_tensor(obj, dtype=dtype)
-    shares = made is obj or (
-        isinstance(obj, np.ndarray) and np.may_share_memory(made._data, obj)  # type: ignore[arg-type]
-    )
+    shares = made is obj or (isinstance(obj, np.ndarray) and np.may_share_memory(made._data, obj))
     if copy is False and not shares:
         raise ArgumentError(
             f"asarray(): can't alias a {type(obj).__name__} as a tensor of this dtype; leave "

@@ -42,7 +42,8 @@ def item(self: Tensor) -> Any:
     """
     if self._var.numel != 1:
         raise ArgumentError(
-            f"a Tensor with {self._var.numel} elements cannot be converted to Scalar; index one element first, or use "
+            f"a Tensor with {self._var.numel} elements cannot be converted to Scalar; index one "
+            f"element first, or use "
             ".tolist()."
         )
     return realize(self).item()
@@ -75,9 +76,9 @@ def share(t: Tensor) -> Any:
         x.exported = True
         array = realize(t)
         if not np.may_share_memory(array, realize(base)):
-            from backlit.core.views import follow
+            from backlit.core.views import moved
 
-            t._data = array = realize(follow(base, x.view.moves))
+            t._data = array = moved(realize(base), base._var.meta, x.view.moves)
         return array
     array = realize(t)
     if not x.exported:
@@ -123,7 +124,8 @@ def _index(self: Tensor) -> int:
 def _iter(self: Tensor) -> Any:
     if not self.shape:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(PUBLIC["unbind"](self, 0))
+    select = PUBLIC["select"]
+    return (select(self, 0, i) for i in range(self._var.shape[0]))
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -185,7 +187,8 @@ def grad_fn_name(t: Tensor) -> str | None:
 def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:  # noqa: N807
     if not is_leaf(self):
         raise GradientError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; "
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment; "
             "use .detach().clone()."
         )
     if id(self) in memo:
@@ -237,7 +240,9 @@ def set_data(self: Tensor, new: Tensor) -> None:
     if not isinstance(new, Tensor):
         raise TypeError(f"data must be a Tensor, not {type(new).__name__}.")
     if self.requires_grad and not new.dtype.is_floating_point:
-        raise DtypeError(f"data of a tensor that requires grad must be floating, not {new.dtype.name}.")
+        raise DtypeError(
+            f"data of a tensor that requires grad must be floating, not {new.dtype.name}."
+        )
     from backlit.core.value import meta_of, outside
 
     array = realize(new)
@@ -251,10 +256,13 @@ def set_data(self: Tensor, new: Tensor) -> None:
 
 def _set_grad(self: Tensor, g: Tensor | None) -> None:
     if g is not None and not isinstance(g, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(g).__name__}.")
+        raise TypeError(
+            f"assigned grad expected to be a Tensor or None but got {type(g).__name__}."
+        )
     if g is not None and g.shape != self.shape:
         raise ArgumentError(
-            f"assigned grad has data of a different size: the tensor is {tuple(self.shape)}, the grad {tuple(g.shape)}."
+            f"assigned grad has data of a different size: the tensor is {tuple(self.shape)}, the "
+            f"grad {tuple(g.shape)}."
         )
     extra(self).grad = g
 
@@ -296,4 +304,3 @@ METHODS: dict[str, Any] = {
     "nbytes": property(lambda self: self.dtype.itemsize * self._var.numel),
     "_version": property(lambda self: self._x.version if self._x is not None else 0),
 }  # fmt: skip
-

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backlit.core.dtypes import bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
-from backlit.core.inplace import check_inplace, rebind
+from backlit.core.dtypes import (
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from backlit.core.inplace import before, check_inplace, rebind
 from backlit.core.methods import TensorMethods
 from backlit.core.op import PUBLIC, Op, operator, reflected
 from backlit.core.tensor import Tensor
-from backlit.ops import access, random
+from backlit.ops import access, convert, index, random, shape_inplace, shape_memory
 
 OPERATORS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow", "matmul": "matmul",
@@ -25,11 +36,14 @@ DTYPE_METHODS = {
     "short": int16, "char": int8, "byte": uint8, "bool": bool_,
 }  # fmt: skip
 
+_MODULES = (access, random, convert, index, shape_inplace, shape_memory)
+
+
 def make_inplace(name: str, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place variant of an op: compute, check, and bind the tensor to the result."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = call(self, *args, **kwargs)
+        result = call(before(self, args), *args, **kwargs)
         return rebind(self, check_inplace(name + "_", self, result), name + "_")
 
     method.__name__ = name + "_"
@@ -61,7 +75,7 @@ def bind() -> None:
         if name not in PUBLIC:
             continue
         made = PUBLIC[name].op  # type: ignore[attr-defined]
-        setattr(TensorMethods, f"__{python}__", operator(made))
+        setattr(TensorMethods, f"__{python}__", getattr(PUBLIC[name], "method", operator(made)))
         if python in OPERATORS:
             setattr(TensorMethods, f"__r{python}__", reflected(made))
             setattr(TensorMethods, f"__i{python}__", _in_operator(name, PUBLIC[name]))
@@ -70,5 +84,5 @@ def bind() -> None:
             setattr(TensorMethods, f"__{python}__", PUBLIC[name])
     for name, d in DTYPE_METHODS.items():
         setattr(TensorMethods, name, access._converter(d))
-    for name, method in {**access.METHODS, **random.METHODS}.items():
+    for name, method in (item for module in _MODULES for item in module.METHODS.items()):
         setattr(TensorMethods, name, method)
