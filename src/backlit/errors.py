@@ -6,6 +6,8 @@
     ├── ArgumentError     (ValueError, RuntimeError)   an argument outside its domain
     ├── IndexOutOfRange   (IndexError)                 an index or dim outside its range
     ├── GradientError     (RuntimeError)               differentiation that cannot be done
+    │   └── GradcheckError                             a gradient that differs from central differences
+    ├── LinAlgError       (RuntimeError)               a matrix without the inverse or factors asked for
     ├── MissingExtra      (ImportError)                an optional dependency is not installed
     └── VerificationError (AssertionError)             a program that breaks its own rules: a bug here
 """
@@ -33,6 +35,14 @@ class IndexOutOfRange(BacklitError, IndexError):
 
 class GradientError(BacklitError, RuntimeError):
     """A derivative was asked for that does not exist or is no longer available."""
+
+
+class LinAlgError(BacklitError, RuntimeError):
+    """A matrix has no inverse, or no factors of the kind asked for."""
+
+
+class GradcheckError(GradientError):
+    """A gradient disagrees with its numerical estimate."""
 
 
 class MissingExtra(BacklitError, ImportError):

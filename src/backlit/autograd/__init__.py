@@ -23,12 +23,15 @@ def _roots(tensors: Any, gradients: Any) -> list[tuple[Tensor, Tensor | None]]:
     for t, g in zip(ts, gs, strict=True):
         if not t.requires_grad:
             raise GradientError(
-                "element 0 of tensors does not require grad and does not have a grad_fn: nothing that it was computed "
-                "from has requires_grad=True; set it on a leaf, or check for detach() and no_grad()."
+                "element 0 of tensors does not require grad and does not have a grad_fn: nothing "
+                "that it was computed "
+                "from has requires_grad=True; set it on a leaf, or check for detach() and "
+                "no_grad()."
             )
         if g is not None and g.shape != t.shape:
             raise GradientError(
-                f"Mismatch in shape: the gradient has shape {tuple(g.shape)} and the tensor {tuple(t.shape)}; they "
+                f"Mismatch in shape: the gradient has shape {tuple(g.shape)} and the tensor "
+                f"{tuple(t.shape)}; they "
                 "must be equal."
             )
     return list(zip(ts, gs, strict=True))
@@ -70,7 +73,9 @@ def _results(walk: Walk) -> list[Tensor | None]:
             if hit is None:
                 found.append(None)
             else:
-                found.append(run_hooks(where, hit[1]) if where._x is not None and where._x.hooks else hit[1])
+                found.append(
+                    run_hooks(where, hit[1]) if where._x is not None and where._x.hooks else hit[1]
+                )
         else:
             found.append(walk.found.get((where[0].sequence, where[1].id)))
     return found
@@ -91,17 +96,28 @@ def grad(
     wanted = _listed(inputs)
     for t in wanted:
         if not t.requires_grad:
-            raise GradientError("One of the differentiated Tensors does not require grad; set requires_grad on it.")
-    walk = Walk(_roots(outputs, grad_outputs), wanted, retain, create_graph)
-    walk.run()
-    found = _results(walk)
+            raise GradientError(
+                "One of the differentiated Tensors does not require grad; set requires_grad on it."
+            )
+    if is_grads_batched:
+        found = derivative.batched_gradient(
+            _listed(outputs), wanted, _listed(grad_outputs), create_graph
+        )
+    else:
+        walk = Walk(_roots(outputs, grad_outputs), wanted, retain, create_graph)
+        walk.run()
+        found = _results(walk)
     if materialize_grads:
         from backlit.core.create import full_constant
 
-        return tuple(full_constant(t.shape, 0, t.dtype) if g is None else g for t, g in zip(wanted, found, strict=True))
+        return tuple(
+            full_constant(t.shape, 0, t.dtype) if g is None else g
+            for t, g in zip(wanted, found, strict=True)
+        )
     if not allow_unused and any(g is None for g in found):
         raise GradientError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if "
             "this is the desired behavior."
         )
     return tuple(found)
@@ -118,7 +134,7 @@ class set_grad_enabled:  # noqa: N801 - PyTorch's name
     def __enter__(self) -> None:
         local.era.set_grad(self.mode)
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         local.era.set_grad(self.previous)
 
 
@@ -135,7 +151,7 @@ class _Mode:
         self._previous.append(local.era.here.grad)
         local.era.set_grad(self.mode)
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         local.era.set_grad(self._previous.pop())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,4 +194,23 @@ def is_grad_enabled() -> bool:
     return bool(local.era.here.grad)
 
 
-__all__ = ["Function", "FunctionCtx", "inference_mode", "once_differentiable", "backward", "enable_grad", "grad", "is_grad_enabled", "locate", "no_grad", "set_grad_enabled"]
+# These are built on what is defined above.
+from backlit.autograd import derivative, functional  # noqa: E402
+from backlit.autograd.gradcheck import gradcheck, gradgradcheck  # noqa: E402
+
+__all__ = [
+    "Function",
+    "FunctionCtx",
+    "functional",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "once_differentiable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "locate",
+    "no_grad",
+    "set_grad_enabled",
+]

@@ -1,4 +1,5 @@
-"""Gradients as values: what `autograd.functional`, `backlit.func` and batched gradients are made of.
+"""Gradients as values: what `autograd.functional`, `backlit.func` and batched gradients are made
+of.
 
 Inside `vmap` there is no recording to walk through, only the nodes traced on one example; there the
 reverse sweep goes over those nodes and adds its own to them.
@@ -6,19 +7,22 @@ reverse sweep goes over those nodes and adds its own to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from backlit.autograd import batching
 from backlit.autograd.batching import Lane
 from backlit.autograd.engine import Sweep
-from backlit.autograd.vmap import ExampleTracer
+from backlit.autograd.vmap import ExampleTracer, belongs
 from backlit.core.create import full_constant
+from backlit.core.dtypes import dtype
 from backlit.core.era import EagerEra, Era, local, pend
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor, extra
 from backlit.core.value import Input, Node, Scalar, Value
+from backlit.errors import GradientError
 
 Gradients = list[Tensor | None]
 
@@ -26,11 +30,13 @@ Gradients = list[Tensor | None]
 def gradient(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], upstream: Sequence[Tensor], create: bool
 ) -> Gradients:
-    """The gradient of ``outputs`` · ``upstream`` with respect to each input; None where there is none."""
+    """The gradient of ``outputs`` · ``upstream`` by each input; None where there is none."""
     pairs = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.requires_grad]
     if not pairs:
         return [None] * len(inputs)
     if isinstance(local.era, ExampleTracer):
+        if not any(belongs(y, local.era) for y, _ in pairs):
+            return _from_outside(local.era, pairs, inputs, create)
         return _sweep(local.era, pairs, inputs, create)
     from backlit.autograd import grad
 
@@ -46,11 +52,14 @@ def gradient(
 
 
 def _sweep(
-    tracer: ExampleTracer, pairs: list[tuple[Tensor, Tensor]], inputs: Sequence[Tensor], create: bool
+    tracer: ExampleTracer,
+    pairs: list[tuple[Tensor, Tensor]],
+    inputs: Sequence[Tensor],
+    create: bool,
 ) -> Gradients:
     """The reverse sweep over the nodes traced so far."""
     for t in (*inputs, *(t for pair in pairs for t in pair)):
-        if t._era is not tracer:
+        if not belongs(t, tracer):
             tracer.enter(t)
     asked = {x._var.id for x in inputs}
     reach = set(asked)
@@ -71,6 +80,68 @@ def _sweep(
     return [found.get(x._var.id) for x in inputs]
 
 
+def _from_outside(
+    tracer: ExampleTracer,
+    pairs: list[tuple[Tensor, Tensor]],
+    inputs: Sequence[Tensor],
+    create: bool,
+) -> Gradients:
+    """The gradient of outputs that were computed before `vmap` began, as with ``vmap(vjp(f,
+    x)[1])``.
+
+    The backward pass is recorded where the outputs are, for stand-ins of the upstream gradients,
+    and replayed on one example's upstream gradients.
+    """
+    ys, gs = [y for y, _ in pairs], [g for _, g in pairs]
+    with _instead_of(tracer):
+        kinds = [(tuple(g.shape), g.dtype) for g in gs]
+        found, nodes, ids, outer = _recorded(ys, inputs, kinds, create, gradient)
+        if nodes is None:
+            raise GradientError(
+                "vmap: the backward pass runs hooks or functions of the user's, which see one "
+                "example only; "
+                "call it in a loop over the examples instead."
+            )
+    known = {i: Lane(g, batched=False) for i, g in zip(ids, gs, strict=True)}
+    batching.replay(nodes, known, 1, lambda value: _outer(outer, value))
+    return [
+        None if t is None else known.get(t._var.id, Lane(t, batched=False)).tensor for t in found
+    ]
+
+
+@contextlib.contextmanager
+def _instead_of(tracer: ExampleTracer) -> Iterator[None]:
+    """Work in the recording around ``tracer``."""
+    local.era = tracer.outer
+    try:
+        yield
+    finally:
+        local.era = tracer
+
+
+def _recorded(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    kinds: Sequence[tuple[tuple[int, ...], dtype]],
+    create: bool,
+    differentiate: Callable[..., Any],
+) -> tuple[Gradients, list[Node] | None, list[int], Any]:
+    """Record a backward pass for stand-ins of upstream gradients of these shapes and dtypes.
+
+    Returns:
+        The gradients, the nodes recorded (None if a flush came between), the stand-ins' value ids,
+        and the recording.
+    """
+    era = local.era
+    stand_ins = [full_constant(shape, 0, d) for shape, d in kinds]
+    for g in stand_ins:
+        era.enter(g)
+    ids = [g._var.id for g in stand_ins]
+    start: Any = len(era.nodes) if isinstance(era, ExampleTracer) else era.here
+    found = differentiate(outputs, inputs, stand_ins, create)
+    return found, _nodes_since(era, start), ids, era
+
+
 def batched_gradient(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
@@ -80,23 +151,19 @@ def batched_gradient(
 ) -> Gradients:
     """`gradient` for many upstream gradients at once: those carry an extra first dimension.
 
-    The backward pass is recorded once, for an upstream gradient that stands for one of the many, and
-    replayed on all of them; the recording of the one is never computed.
+    The backward pass is recorded once, for an upstream gradient that stands for one of the many,
+    and replayed on all of them; the recording of the one is never computed.
     """
     era = local.era
     if type(era) is EagerEra:
         with era.recording():
             return batched_gradient(outputs, inputs, upstream, create, differentiate)
     size = int(upstream[0].shape[0])
-    stand_ins = [full_constant(tuple(g.shape[1:]), 0, g.dtype) for g in upstream]
-    for g in stand_ins:
-        era.enter(g)
-    known = {s._var.id: Lane(g, batched=True) for s, g in zip(stand_ins, upstream, strict=True)}
-    start: Any = len(era.nodes) if isinstance(era, ExampleTracer) else era.here
-    found = differentiate(outputs, inputs, stand_ins, create)
-    nodes = _nodes_since(era, start)
+    kinds = [(tuple(g.shape[1:]), g.dtype) for g in upstream]
+    found, nodes, ids, _ = _recorded(outputs, inputs, kinds, create, differentiate)
     if nodes is None:
         return _one_at_a_time(outputs, inputs, upstream, create, differentiate)
+    known = {i: Lane(g, batched=True) for i, g in zip(ids, upstream, strict=True)}
     mode = era.here.grad
     era.set_grad(create)
     try:
@@ -165,10 +232,11 @@ def _one_at_a_time(
 def alias(x: Tensor, *, connected: bool = True) -> Tensor:
     """A tensor with the values of ``x`` whose own gradient can be asked for.
 
-    It keeps the history of ``x`` if ``x`` has one and ``connected`` says so; otherwise it is a leaf.
+    It keeps the history of ``x`` if ``x`` has one and ``connected`` says so; otherwise it is a
+    leaf.
     """
     if connected and x.requires_grad:
-        found: Tensor = PRIMITIVES["reshape"](x, shape=tuple(x.shape))  # type: ignore[operator]
+        found: Tensor = PRIMITIVES["reshape"](x, shape=tuple(x.shape))
         return found
     return x.detach().requires_grad_()
 
@@ -188,5 +256,7 @@ def push_forward(
     """
     dummies = [zeros_like(y).requires_grad_() for y in outputs]
     pulled = gradient(outputs, inputs, dummies, True)
-    used = [(p, t) for p, t in zip(pulled, tangents, strict=True) if p is not None and p.requires_grad]
+    used = [
+        (p, t) for p, t in zip(pulled, tangents, strict=True) if p is not None and p.requires_grad
+    ]
     return gradient([p for p, _ in used], dummies, [t for _, t in used], create)

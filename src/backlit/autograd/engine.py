@@ -17,12 +17,13 @@ from backlit.core.era import Era, local, pend, settle
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES, Elementwise
 from backlit.core.tensor import Tensor, extra, handle
-from backlit.core.trace import Tracer
+from backlit.core.trace import Tracer, computed
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import GradientError
 from backlit.ops.movement import sum_to
 
-Gradients = dict[int, Tensor]  # value id → its gradient
+_VALUES_LIMIT = 3000  # values of one recording before a further backward step gets a new one
+
 Target = tuple[Era, Value]
 Arrived = dict[int, tuple[Value, Tensor | None]]  # value id → (value, gradient; None stands for 1)
 
@@ -37,7 +38,8 @@ def locate(t: Tensor) -> Tensor | Target:
             assert era is not None
             if isinstance(value, Input):
                 return era.edges.get(value.index) or era.handles[value.index]
-            return era.leaves.get(value.id) or (era, value)
+            leaf = era.leaves.get(value.id)
+            return (era, value) if leaf is None else leaf
     x = t._x
     return x.edge if x is not None and x.edge is not None else t
 
@@ -127,6 +129,9 @@ class Walk:
             with now.recording():
                 self._segment(era, gradients, asked)
             return
+        if now.here.n_values > _VALUES_LIMIT:  # keep recordings small, so that they repeat
+            now.flush()
+            now = local.era
         parts: list[Any] = ["backward", None if era is now else era.here, self.create, self.retain]
         for value, g in gradients.values():
             parts.append(value)
@@ -134,7 +139,7 @@ class Walk:
                 now.enter(g)
             parts.append(g._var if g is not None else None)
         if asked or self.wanted is not None:
-            parts += [self.wanted is None, *asked]
+            parts += [self._ends(era), *asked]
         key = tuple(parts)
         place = parts[1]
         child = now.here.children.get(key)
@@ -156,6 +161,17 @@ class Walk:
                 self.arrive(edges.get(value.index) or handles[value.index], g)
             else:
                 self.arrive(leaves[value.id], g)
+
+    def _ends(self, era: Era) -> Any:
+        """Where gradients are wanted among what entered ``era``: the walk goes there and no further."""
+        if self.wanted is None:
+            return None
+        leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
+        return (
+            tuple(era.edges),
+            tuple(i for i, t in enumerate(era.handles) if t is not None and id(t) in leaves),
+            tuple(i for i, t in era.leaves.items() if id(t) in leaves),
+        )
 
     def _lift(self, now: Era, era: Era, detail: Detail) -> None:
         """Bring the values saved by a closed recording into the present one."""
@@ -205,6 +221,8 @@ class Walk:
                 leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
                 reach = _reachable(era, gradients, set(asked), leaves)
             emitted, hit = sweep.run(symbolic, set(asked), reach)
+            emitted = [(v, computed(g)) for v, g in emitted]
+            hit = [(v, computed(g)) for v, g in hit]
         finally:
             local.era = now
         child.nodes = tuple(tracer.nodes)

@@ -25,7 +25,11 @@ Layout = Literal["numerator", "denominator"]
 
 
 def vjp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """``func(*inputs)``, and the vector–Jacobian product vᵀJ.
 
@@ -44,11 +48,17 @@ def vjp(
     with enable_grad():
         vs = _vectors(v, ys, "v", "function returns", pack_out is not _tuple)
         found = gradient(ys, xs, vs, create_graph)
-    return _finish(ys, create_graph, pack_out), _finish(_filled(found, xs, strict), create_graph, pack_in)
+    return _finish(ys, create_graph, pack_out), _finish(
+        _filled(found, xs, strict), create_graph, pack_in
+    )
 
 
 def jvp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """``func(*inputs)``, and the Jacobian–vector product Jv (the derivative in direction v).
 
@@ -60,7 +70,9 @@ def jvp(
     with enable_grad():
         vs = _vectors(v, xs, "v", "input to the function is", pack_in is not _tuple)
         found = push_forward(ys, xs, vs, create_graph)
-    return _finish(ys, create_graph, pack_out), _finish(_filled(found, ys, strict), create_graph, pack_out)
+    return _finish(ys, create_graph, pack_out), _finish(
+        _filled(found, ys, strict), create_graph, pack_out
+    )
 
 
 def jacobian(
@@ -73,7 +85,8 @@ def jacobian(
     *,
     layout: Layout = "numerator",
 ) -> Any:
-    """The Jacobian of ``func``: every output's derivative with respect to every input, for any rank.
+    """The Jacobian of ``func``: every output's derivative with respect to every input, for any
+    rank.
 
     Args:
         func: takes and returns tensors.
@@ -96,15 +109,20 @@ def jacobian(
     Size([3, 2])
     """
     if strategy not in ("reverse-mode", "forward-mode"):
-        raise ArgumentError(f"jacobian: strategy must be 'reverse-mode' or 'forward-mode', got {strategy!r}.")
+        raise ArgumentError(
+            f"jacobian: strategy must be 'reverse-mode' or 'forward-mode', got {strategy!r}."
+        )
     if layout not in ("numerator", "denominator"):
-        raise ArgumentError(f"jacobian: layout must be 'numerator' or 'denominator', got {layout!r}.")
+        raise ArgumentError(
+            f"jacobian: layout must be 'numerator' or 'denominator', got {layout!r}."
+        )
     if vectorize and strict:
-        raise ArgumentError("jacobian: strict=True and vectorize=True cannot be combined; leave one of them out.")
+        raise ArgumentError(
+            "jacobian: strict=True and vectorize=True cannot be combined; leave one of them out."
+        )
     xs, ys, pack_in, pack_out = _run("jacobian", func, inputs, create_graph, strict)
-    blocks = _columns if strategy == "forward-mode" else _rows
     with enable_grad():
-        table = blocks(xs, ys, create_graph, strict)
+        table = table_of_blocks(xs, ys, create_graph, strict, forward=strategy == "forward-mode")
         if layout == "denominator":
             table = [
                 [_swap_sides(j, y._var.ndim) for j in row] for row, y in zip(table, ys, strict=True)
@@ -130,7 +148,9 @@ def hessian(
     several = isinstance(inputs, (tuple, list))
 
     def first_derivative(*xs: Tensor) -> Any:
-        found = jacobian(_single(func, "hessian"), xs if several else xs[0], create_graph=True, strict=strict)
+        found = jacobian(
+            _single(func, "hessian"), xs if several else xs[0], create_graph=True, strict=strict
+        )
         return tuple(x for x in found) if several else found
 
     return jacobian(
@@ -144,7 +164,11 @@ def hessian(
 
 
 def vhp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """``func(*inputs)``, a single number, and the vector–Hessian product vᵀH.
 
@@ -155,13 +179,19 @@ def vhp(
     xs, ys, pack_in, pack_out = _run("vhp", _single(func, "vhp"), inputs, create_graph, strict)
     with enable_grad():
         vs = _vectors(v, xs, "v", "input to the function is", pack_in is not _tuple)
-        slopes = _filled(gradient(ys, xs, [_ones(ys[0])], True), xs, strict)
+        slopes = _filled(gradient(ys, xs, [ones_like(ys[0])], True), xs, strict)
         found = gradient(slopes, xs, vs, create_graph)
-    return _finish(ys, create_graph, pack_out), _finish(_filled(found, xs, strict), create_graph, pack_in)
+    return _finish(ys, create_graph, pack_out), _finish(
+        _filled(found, xs, strict), create_graph, pack_in
+    )
 
 
 def hvp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """``func(*inputs)``, a single number, and the Hessian–vector product Hv.
 
@@ -175,12 +205,14 @@ def hvp(
     xs, ys, pack_in, pack_out = _run("hvp", _single(func, "hvp"), inputs, create_graph, strict)
     with enable_grad():
         vs = _vectors(v, xs, "v", "input to the function is", pack_in is not _tuple)
-        slopes = _filled(gradient(ys, xs, [_ones(ys[0])], True), xs, strict)
+        slopes = _filled(gradient(ys, xs, [ones_like(ys[0])], True), xs, strict)
         found = push_forward(slopes, xs, vs, create_graph)
-    return _finish(ys, create_graph, pack_out), _finish(_filled(found, xs, strict), create_graph, pack_in)
+    return _finish(ys, create_graph, pack_out), _finish(
+        _filled(found, xs, strict), create_graph, pack_in
+    )
 
 
-# -- steps ------------------------------------------------------------------------------------------
+# -- steps ----------------------------------------------------------------------------------------
 
 
 def _tuple(parts: Sequence[Any]) -> tuple[Any, ...]:
@@ -205,7 +237,9 @@ def _tensors(x: Any, name: str, what: str) -> tuple[list[Tensor], Callable[[Sequ
 
 def _run(
     name: str, func: Callable[..., Any], inputs: Any, create_graph: bool, strict: bool
-) -> tuple[list[Tensor], list[Tensor], Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]]:
+) -> tuple[
+    list[Tensor], list[Tensor], Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]
+]:
     """Fresh inputs, the outputs of ``func`` on them, and how results are packed."""
     given, pack_in = _tensors(inputs, name, "inputs")
     with enable_grad():
@@ -215,7 +249,8 @@ def _run(
         for i, y in enumerate(ys):
             if not y.requires_grad:
                 raise GradientError(
-                    f"{name}: output {i} of the function does not depend on the inputs, which strict=True refuses; "
+                    f"{name}: output {i} of the function does not depend on the inputs, which "
+                    f"strict=True refuses; "
                     "pass strict=False to get zeros."
                 )
     return xs, ys, pack_in, pack_out
@@ -229,7 +264,8 @@ def _single(func: Callable[..., Any], name: str) -> Callable[..., Tensor]:
         if not isinstance(y, Tensor) or y._var.numel != 1:
             what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
             raise ArgumentError(
-                f"{name}: the function must return a tensor with a single element, got {what}; reduce it with "
+                f"{name}: the function must return a tensor with a single element, got {what}; "
+                f"reduce it with "
                 ".sum() or .mean()."
             )
         return y if y._var.ndim == 0 else y.reshape(())
@@ -242,10 +278,11 @@ def _vectors(v: Any, like: list[Tensor], name: str, what: str, single: bool) -> 
     if v is None:
         if len(like) != 1 or like[0]._var.numel != 1 or not single:
             raise ArgumentError(
-                f"{name} can only be None if the {what} a single tensor with a single element; pass one tensor per "
+                f"{name} can only be None if the {what} a single tensor with a single element; "
+                f"pass one tensor per "
                 f"shape {[tuple(t.shape) for t in like]}."
             )
-        return [_ones(like[0])]
+        return [ones_like(like[0])]
     vs, _ = _tensors(v, name, "it")
     if len(vs) != len(like) or any(a.shape != b.shape for a, b in zip(vs, like, strict=True)):
         raise ArgumentError(
@@ -255,7 +292,8 @@ def _vectors(v: Any, like: list[Tensor], name: str, what: str, single: bool) -> 
     return vs
 
 
-def _ones(like: Tensor) -> Tensor:
+def ones_like(like: Tensor) -> Tensor:
+    """Ones of the shape and dtype of ``like``."""
     return realized(np.ones(tuple(like.shape), like.dtype.numpy), like.dtype)
 
 
@@ -264,7 +302,8 @@ def _filled(found: Sequence[Tensor | None], like: list[Tensor], strict: bool) ->
     if strict and any(g is None for g in found):
         i = next(i for i, g in enumerate(found) if g is None)
         raise GradientError(
-            f"the derivative does not depend on input {i}, which strict=True refuses; pass strict=False to get zeros."
+            f"the derivative does not depend on input {i}, which strict=True refuses; pass "
+            f"strict=False to get zeros."
         )
     return [zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
@@ -275,7 +314,7 @@ def _finish(
     return pack([t if create_graph else t.detach() for t in results])
 
 
-# -- blocks of a Jacobian ---------------------------------------------------------------------------
+# -- blocks of a Jacobian -------------------------------------------------------------------------
 
 
 def _basis(like: Tensor) -> Tensor:
@@ -289,16 +328,23 @@ def _zero_block(x: Tensor, y: Tensor) -> Tensor:
     return realized(np.zeros((*y.shape, *x.shape), y.dtype.numpy), y.dtype)
 
 
-def _rows(
-    xs: list[Tensor], ys: list[Tensor], create: bool, strict: bool
+def table_of_blocks(
+    xs: list[Tensor], ys: list[Tensor], create: bool, strict: bool = False, *, forward: bool
 ) -> list[list[Tensor]]:
+    """∂y/∂x of shape (*y, *x) for each y (a row) and each x."""
+    return (_columns if forward else _rows)(xs, ys, create, strict)
+
+
+def _rows(xs: list[Tensor], ys: list[Tensor], create: bool, strict: bool) -> list[list[Tensor]]:
     """[∂y/∂x for each x] for each y, by a vector–Jacobian product per element of y."""
     table = []
     for i, y in enumerate(ys):
         found: Sequence[Tensor | None] = [None] * len(xs)
         if y.requires_grad and y._var.numel:
             found = batched_gradient([y], xs, [_basis(y)], create)
-        table.append([_block(g, x, y, i, j, strict) for j, (g, x) in enumerate(zip(found, xs, strict=True))])
+        table.append(
+            [_block(g, x, y, i, j, strict) for j, (g, x) in enumerate(zip(found, xs, strict=True))]
+        )
     return table
 
 
@@ -306,28 +352,21 @@ def _block(g: Tensor | None, x: Tensor, y: Tensor, i: int, j: int, strict: bool)
     if g is None:
         if strict:
             raise GradientError(
-                f"output {i} of the function does not depend on input {j}, which strict=True refuses; pass "
+                f"output {i} of the function does not depend on input {j}, which strict=True "
+                f"refuses; pass "
                 "strict=False to get zeros."
             )
         return _zero_block(x, y)
     return g.reshape((*y.shape, *x.shape))
 
 
-def _columns(
-    xs: list[Tensor], ys: list[Tensor], create: bool, strict: bool
-) -> list[list[Tensor]]:
+def _columns(xs: list[Tensor], ys: list[Tensor], create: bool, strict: bool) -> list[list[Tensor]]:
     """The same table by a Jacobian–vector product per element of x."""
     by_input: list[list[Tensor]] = []
     for j, x in enumerate(xs):
-
-        def differentiate(
-            ys: Sequence[Tensor], xs: Sequence[Tensor], tangents: Sequence[Tensor], create: bool
-        ) -> Any:
-            return push_forward(ys, xs, tangents, create)
-
         found: Sequence[Tensor | None] = [None] * len(ys)
         if x._var.numel:
-            found = batched_gradient(ys, [x], [_basis(x)], create, differentiate)
+            found = batched_gradient(ys, [x], [_basis(x)], create, push_forward)
         by_input.append(
             [
                 _block(None if g is None else _last_to_front(g), x, y, i, j, strict)

@@ -1,4 +1,4 @@
-"""Nested tuples, lists and dicts of tensors, taken apart into a flat list and put together again."""
+"""Nested tuples, lists and dicts of tensors, taken apart into a flat list and put together."""
 
 from __future__ import annotations
 

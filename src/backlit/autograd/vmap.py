@@ -14,6 +14,7 @@ from backlit.autograd import batching, tree
 from backlit.autograd.batching import Lane
 from backlit.core.era import local, settle
 from backlit.core.position import Position
+from backlit.core.primitive import Primitive
 from backlit.core.program import alive_nodes
 from backlit.core.tensor import Tensor, handle
 from backlit.core.trace import Tracer
@@ -21,6 +22,11 @@ from backlit.core.value import Input, Value, meta_of
 from backlit.errors import ArgumentError, BacklitError, GradientError, ShapeError
 
 RANDOMNESS = ("error", "different", "same")
+
+
+def belongs(t: Tensor, recording: Any) -> bool:
+    """Whether ``t`` is a value of ``recording``."""
+    return t._era is recording
 
 
 class ExampleTracer(Tracer):
@@ -37,6 +43,7 @@ class ExampleTracer(Tracer):
             Position(None, None, self.outer.here.grad), tuple(local.scopes), local.phase
         )
         self.known: dict[int, Lane] = {}
+        self.leaves: dict[int, Tensor] = {}  # as an era has them; the sweep asks for values instead
         self.randomness = randomness
         self._captured: list[tuple[Tensor, Any, Value]] = []
 
@@ -62,6 +69,13 @@ class ExampleTracer(Tracer):
         self.known[value.id] = Lane(t, batched=False)
         t._era, t._var = self, value  # type: ignore[assignment]
 
+    def emit(self, primitive: Primitive, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Add a node; its operands may come from outside."""
+        for a in args:
+            if isinstance(a, Tensor) and not belongs(a, self):
+                self.enter(a)
+        return super().emit(primitive, args, attrs)
+
     def release(self) -> None:
         """Give the tensors that entered back to the recording they came from."""
         for t, era, value in reversed(self._captured):
@@ -71,8 +85,10 @@ class ExampleTracer(Tracer):
     def flush(self) -> None:
         """There is nothing to compute: the examples are all different."""
         raise BacklitError(
-            "vmap: the function looks at the value of a per-example tensor (print, .item(), .numpy(), if, "
-            "or an op whose result shape depends on data), but that differs from example to example. "
+            "vmap: the function looks at the value of a per-example tensor (print, .item(), "
+            ".numpy(), if, "
+            "or an op whose result shape depends on data), but that differs from example to "
+            "example. "
             "Use backlit.where(condition, a, b) instead of if, and look at values outside of vmap."
         )
 
@@ -89,9 +105,11 @@ def vmap(
 
     Args:
         func: takes and returns tensors (or nested tuples, lists and dicts of them).
-        in_dims: per argument, the dimension that counts the examples; None: the same for all of them.
+        in_dims: per argument, the dimension that counts the examples; None: the same for all of
+            them.
         out_dims: where that dimension goes in each result.
-        randomness: "error" refuses random ops; "different" draws anew for each example; "same" draws once.
+        randomness: "error" refuses random ops; "different" draws anew for each example; "same"
+            draws once.
         chunk_size: how many examples to run at a time; None: all.
 
     Raises:
@@ -110,13 +128,15 @@ def vmap(
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = tree.flatten(args)
-        dims = tree.spread(in_dims if not isinstance(in_dims, list) else tuple(in_dims), args, "in_dims")
+        dims = tree.spread(
+            in_dims if not isinstance(in_dims, list) else tuple(in_dims), args, "in_dims"
+        )
         named, named_structure = tree.flatten(kwargs)
         dims += [0 if isinstance(v, Tensor) else None for v in named]
         batches = [_in_front(x, d) for x, d in zip(leaves + named, dims, strict=True)]
         size = _batch_size(batches, dims)
 
-        def run(parts: list[Any], n: int) -> list[Any]:
+        def run(parts: list[Any], n: int) -> tuple[list[Tensor], Any]:
             def call(examples: list[Any]) -> Any:
                 positional = tree.unflatten(structure, examples[: len(leaves)])
                 return func(*positional, **tree.unflatten(named_structure, examples[len(leaves) :]))
@@ -139,13 +159,15 @@ def _in_front(x: Any, dim: Any) -> Any:
         return x
     if not isinstance(dim, int) or not isinstance(x, Tensor):
         raise ArgumentError(
-            f"vmap: in_dims says {dim!r} for an argument of type {type(x).__name__}; expected an integer for a "
+            f"vmap: in_dims says {dim!r} for an argument of type {type(x).__name__}; expected an "
+            f"integer for a "
             "tensor, and None for everything else."
         )
     rank = x._var.ndim
     if not -rank <= dim < rank:
         raise ArgumentError(
-            f"vmap: in_dims says {dim} for a tensor of shape {tuple(x.shape)}; expected a dimension in "
+            f"vmap: in_dims says {dim} for a tensor of shape {tuple(x.shape)}; expected a "
+            f"dimension in "
             f"[{-rank}, {rank - 1}]."
         )
     return batching.move_dim(x, dim % rank, 0)
@@ -155,19 +177,25 @@ def _batch_size(batches: list[Any], dims: list[Any]) -> int:
     sizes = [int(x.shape[0]) for x, d in zip(batches, dims, strict=True) if d is not None]
     if not sizes:
         raise ArgumentError(
-            "vmap: no argument has a dimension to map over; give in_dims an integer for at least one tensor."
+            "vmap: no argument has a dimension to map over; give in_dims an integer for at least "
+            "one tensor."
         )
     if len(set(sizes)) > 1:
         raise ShapeError(
-            f"vmap: expected the mapped dimensions to have the same size, got sizes {sizes} for the mapped inputs."
+            f"vmap: expected the mapped dimensions to have the same size, got sizes {sizes} for "
+            f"the mapped inputs."
         )
     return sizes[0]
 
 
 def _run(
-    call: Callable[[list[Any]], Any], batches: list[Any], dims: list[Any], size: int, randomness: str
+    call: Callable[[list[Any]], Any],
+    batches: list[Any],
+    dims: list[Any],
+    size: int,
+    randomness: str,
 ) -> tuple[list[Tensor], Any]:
-    """Trace ``call`` on one example, replay it on all: the results, batch first, and their structure."""
+    """Trace ``call`` on one example and replay it on all: the results and their structure."""
     tracer = ExampleTracer(randomness)
     examples = [x if d is None else tracer.example(x) for x, d in zip(batches, dims, strict=True)]
     local.era = tracer
@@ -177,9 +205,10 @@ def _run(
         for x in leaves:
             if not isinstance(x, Tensor):
                 raise ArgumentError(
-                    f"vmap: the function must return tensors only, got a value of type {type(x).__name__}."
+                    "vmap: the function must return tensors only, got a value of type "
+                    f"{type(x).__name__}."
                 )
-            if x._era is not tracer:
+            if not belongs(x, tracer):
                 tracer.enter(x)
             values.append(x._var)
     finally:
@@ -191,7 +220,8 @@ def _run(
 
 def _unknown(value: Value) -> Any:
     raise GradientError(
-        f"vmap: {value!r} belongs to another vmap that has already ended; return it instead of keeping it."
+        f"vmap: {value!r} belongs to another vmap that has already ended; return it instead of "
+        f"keeping it."
     )
 
 
@@ -208,7 +238,8 @@ def _in_chunks(
     for start in range(0, size, chunk_size):
         n = min(chunk_size, size - start)
         parts = [
-            x if d is None else batching.part(x, start, n) for x, d in zip(batches, dims, strict=True)
+            x if d is None else batching.part(x, start, n)
+            for x, d in zip(batches, dims, strict=True)
         ]
         found, structure = run(parts, n)
         rows.append(found)
@@ -220,7 +251,8 @@ def _to_place(x: Tensor, dim: Any) -> Tensor:
     rank = x._var.ndim
     if not isinstance(dim, int) or not -rank <= dim < rank:
         raise ArgumentError(
-            f"vmap: out_dims says {dim!r} for a result with {rank} dimensions (the mapped one included); "
+            f"vmap: out_dims says {dim!r} for a result with {rank} dimensions (the mapped one "
+            f"included); "
             f"expected an integer in [{-rank}, {rank - 1}]."
         )
     return batching.move_dim(x, 0, dim % rank)

@@ -30,14 +30,14 @@ def leaf_(input: Tensor) -> Tensor:
 @op
 def with_history(new: Tensor, old: Tensor) -> Tensor:
     """The value of ``new`` with the history of ``old`` (an in-place change under `no_grad`)."""
-    out: Tensor = PRIMITIVES["with_history"](new, old)  # type: ignore[operator]
+    out: Tensor = PRIMITIVES["with_history"](new, old)
     return out
 
 
 @op
 def overwrite_(new: Tensor, old: Tensor) -> Tensor:
     """The value of ``new``, which has no history, in place of ``old``: that one's gradient is zero."""
-    out: Tensor = PRIMITIVES["overwrite"](new, old)  # type: ignore[operator]
+    out: Tensor = PRIMITIVES["overwrite"](new, old)
     return out
 
 
@@ -90,6 +90,9 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
                 "wrap the change in `with backlit.no_grad():`."
             )
         _write_through(t, new, name, grad and not detached)
+        if detached and grad and new.requires_grad:  # the history is the view's own, not its base's
+            x.edge = new._x.edge if new._x is not None and new._data is not None else None
+            adopt(t, new)
         return t
     if t.requires_grad:
         if leaf:
@@ -125,7 +128,7 @@ def _write_through(t: Tensor, new: Tensor, name: str, grad: bool) -> None:
     assert view is not None
     stages = [view.base]
     for card, args, attrs in view.moves[:-1]:
-        stages.append(card(stages[-1], *args, **attrs))  # type: ignore[operator]
+        stages.append(card(stages[-1], *args, **attrs))
     value = new
     was = local.era.here.grad
     local.era.set_grad(grad)

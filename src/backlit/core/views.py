@@ -283,7 +283,7 @@ def follow(base: Tensor, moves: tuple[Move, ...]) -> Tensor:
     """Apply ``moves`` to ``base``."""
     made = base
     for card, args, attrs in moves:
-        made = card(made, *args, **attrs)  # type: ignore[operator]
+        made = card(made, *args, **attrs)
     return made
 
 
