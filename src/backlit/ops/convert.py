@@ -106,16 +106,22 @@ def view_as_dtype(input: Tensor, d: dtype) -> Tensor:
             "view(dtype): gradients do not flow through reinterpreted bits; use .detach() first."
         )
     array = share(input)
-    if d.itemsize != input.dtype.itemsize and (
-        not input.ndim or array.strides[-1] != array.itemsize
-    ):
+    if d.itemsize != input.dtype.itemsize and not _fits(array, d):
         raise ShapeError(
-            f"self.size(-1) must be divisible by {d.itemsize} and contiguous to view "
-            f"{input.dtype.name} as {d.name} (different element sizes)."
+            f"view: to view {input.dtype.name} as {d.name} (different element sizes) the last "
+            f"dimension must be contiguous and its bytes divisible by {d.itemsize}, but the tensor "
+            f"has shape {list(input.shape)}."
         )
     made = realized(array.view(d.numpy), d)
     extra(made).exported = True
     return made
+
+
+def _fits(array: Any, d: dtype) -> bool:
+    """Whether the last dimension of ``array`` can be read as whole elements of ``d``."""
+    if not array.ndim or array.strides[-1] != array.itemsize:
+        return False
+    return bool(array.shape[-1] * array.itemsize % d.itemsize == 0)
 
 
 @plain(name="resize_")

@@ -96,7 +96,7 @@ def check_gather(name: str, input: Tensor, dim: int, index: Tensor) -> None:
 @op(name="gather", public=False)
 def _gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     at = wrap_dim(dim, input.ndim, "gather")
-    if index.numel() == 0:
+    if isinstance(index, Tensor) and index.numel() == 0:
         return emptied(input, tuple(index.shape))
     check_index("gather", index)
     check_gather("gather", input, at, index)

@@ -25,11 +25,6 @@ from backlit.ops.movement import inverse, permute_card, reshape_card
 from backlit.ops.shape_join import expanded, merged
 from backlit.ops.shape_split import slice_bounds, take_slices
 
-_KINDS = (
-    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-    "indices (got {})"
-)
-
 
 class Parsed:
     """What is between the brackets, taken apart.
@@ -139,7 +134,10 @@ def _part(part: Any) -> Any:
         raise TypeError(
             "an index cannot be a str; use integers, slices, None, Ellipsis or tensors."
         )
-    raise IndexOutOfRange(_KINDS.format(kind.__name__))
+    raise IndexOutOfRange(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+        f"indices (got {kind.__name__})"
+    )
 
 
 def _consumed(part: Any) -> int:

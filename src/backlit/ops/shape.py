@@ -223,7 +223,7 @@ def permute(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
         raise ShapeError(f"permute(): duplicate dims are not allowed, got {list(given)}.")
     if len(found) != input.ndim:
         raise ShapeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            "permute: number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
             f"equal to len(dims) = {len(found)}."
         )

@@ -152,8 +152,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
 
 
 def _check_not_empty(input: Tensor, ends: list[tuple[int, int, int]], mode: str) -> None:
-    first = input.ndim - len(ends)
-    if any(n == 0 for n in input.shape[first - (input.ndim == len(ends) + 1) :]):
+    first = input.ndim - len(ends) - 1
+    if mode != "circular" and 0 in input.shape[first:]:
         raise ShapeError(
             f"pad: Expected {input.ndim}D input tensor with possibly 0 batch size and other "
             f"non-zero dimensions for mode {mode}, but got: {list(input.shape)}."
