@@ -59,7 +59,7 @@ alias(tanh, "nn.functional.tanh")
 def _relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x).
 
-    >>> import backlit
+    >>> import backlit.nn
     >>> backlit.nn.functional.relu(backlit.tensor([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
@@ -215,7 +215,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
         input: any floating tensor.
         approximate: "none", or "tanh" for x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))).
 
-    >>> import backlit
+    >>> import backlit.nn
     >>> backlit.nn.functional.gelu(backlit.tensor([0.0, 100.0])).tolist()
     [0.0, 100.0]
     """
@@ -248,7 +248,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 def softplus(input: Tensor, beta: Number = 1.0, threshold: Number = 20.0) -> Tensor:
     """ln(1 + e^(βx))/β, and x itself where βx > ``threshold``.
 
-    >>> import backlit
+    >>> import backlit.nn
     >>> backlit.nn.functional.softplus(backlit.tensor([-1000.0, 1000.0])).tolist()
     [0.0, 1000.0]
     """
@@ -280,7 +280,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 def gaussian(input: Tensor) -> Tensor:
     """exp(-x²/2), the Gaussian bump as an activation (PyTorch has none).
 
-    >>> import backlit
+    >>> import backlit.nn
     >>> backlit.nn.functional.gaussian(backlit.tensor([0.0])).item()
     1.0
     """
@@ -331,7 +331,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a σ(b), with a and b the halves of ``input`` along ``dim``. Dauphin et al. (2017).
 
-    >>> import backlit
+    >>> import backlit.nn
     >>> backlit.nn.functional.glu(backlit.tensor([2.0, 0.0])).tolist()
     [1.0]
     """

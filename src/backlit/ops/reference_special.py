@@ -261,5 +261,27 @@ def from_scipy(name: str, *arrays: Array) -> Array:
     return np.asarray(found).astype(np.result_type(*(np.asarray(a) for a in arrays)))
 
 
-SCALAR = (floor_divide, fmod, remainder, power, digamma, erfcx, erfinv, ndtri, zeta)
+def gammainc(a: Array, x: Array) -> Array:
+    """The regularized lower incomplete gamma function."""
+    return from_scipy("gammainc", a, x)
+
+
+def gammaincc(a: Array, x: Array) -> Array:
+    """The regularized upper incomplete gamma function."""
+    return from_scipy("gammaincc", a, x)
+
+
+SCALAR = (
+    gammainc,
+    gammaincc,
+    floor_divide,
+    fmod,
+    remainder,
+    power,
+    digamma,
+    erfcx,
+    erfinv,
+    ndtri,
+    zeta,
+)
 NumpyMath.own |= {"erf", "erfc", "lgamma"} | {function.__name__ for function in SCALAR}

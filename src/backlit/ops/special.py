@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from backlit.core.era import local
 from backlit.core.op import PUBLIC, binary, op, unary
-from backlit.core.primitive import Spec, elementwise, primitive
+from backlit.core.primitive import elementwise, primitive
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
-from backlit.core.value import Number, Value
+from backlit.core.value import Number
 from backlit.errors import ArgumentError, GradientError
 from backlit.ops.access import METHODS
 from backlit.ops.comparison import where, where_card
@@ -81,7 +83,7 @@ alias(erfinv, "special.erfinv")
 def ndtr(input: Tensor) -> Tensor:
     """Φ(x), the standard normal distribution.
 
-    >>> import backlit
+    >>> import backlit.special
     >>> backlit.special.ndtr(backlit.tensor([0.0])).item()
     0.5
     """
@@ -134,23 +136,40 @@ polygamma_card = primitive(
 zeta_card = elementwise(
     "zeta",
     lambda m, x, y: m.zeta(x, y),
-    (lambda m, x: _no_derivative("special.zeta", "input"), lambda m, x, y: -x * zeta(x + 1, y)),
+    (None, lambda m, x, y: -x * zeta_card(x + 1, y)),
     kinds="f",
     maths="Σ 1/(y + k)ˣ",
     local=("", "-x ζ(x + 1, y)"),
-    samples=within(1.5, 4, 2),
+    samples=lambda: [(2.5, [0.7, 1.5, 3.0])],
 )
 
 
-def _no_derivative(name: str, argument: str) -> Tensor:
-    raise GradientError(
-        f"the derivative for '{argument}' of {name} is not implemented; detach() that argument."
-    )
+def _order(name: str, x: Any) -> Any:
+    """An operand for which no derivative is known.
+
+    Raises:
+        GradientError: if one is wanted.
+    """
+    if isinstance(x, Tensor) and x.requires_grad and local.era.here.grad:
+        raise GradientError(
+            f"the derivative for 'input' of {name} is not implemented; detach() that argument."
+        )
+    return x
+
+
+@op(name="special.zeta", out=True)
+def zeta(input: Number | Tensor, other: Number | Tensor) -> Tensor:
+    """Hurwitz's zeta function ζ(x, q) = Σ 1/(q + k)ˣ.
+
+    >>> import backlit.special
+    >>> round(backlit.special.zeta(backlit.tensor([2.0]), 1).item(), 5)
+    1.64493
+    """
+    return zeta_card(*common(_order("special.zeta", input), other, floating=True))
 
 
 lgamma = unary(lgamma_card)
 digamma = unary(digamma_card)
-zeta = binary(zeta_card, "special.zeta", inplace=False)
 alias(lgamma, "special.gammaln")
 alias(digamma, "special.digamma", "special.psi")
 
@@ -218,7 +237,7 @@ alias(xlogy, "special.xlogy")
 def xlog1py(input: Number | Tensor, other: Number | Tensor) -> Tensor:
     """x ln(1 + y), and 0 where x = 0.
 
-    >>> import backlit
+    >>> import backlit.special
     >>> backlit.special.xlog1py(backlit.tensor([0.0]), backlit.tensor([-1.0])).item()
     0.0
     """
@@ -280,6 +299,7 @@ bessel_card = primitive(
     vjp=(_bessel_rule,),
     upcast=True,
     maths="the modified Bessel function Iₙ(x)",
+    samples=lambda: [(([-1.5, 0.5, 2.0],), {"name": n}) for n in ("i0", "i1", "i0e", "i1e")],
 )
 from_scipy_card = primitive(
     "from_scipy",
@@ -288,6 +308,7 @@ from_scipy_card = primitive(
     numpy="ref.from_scipy({name}, {x})",
     upcast=True,
     maths="a special function of x",
+    samples=lambda: [(([0.5, 1.5, 3.0],), {"name": "j0"})],
 )
 
 
@@ -344,34 +365,28 @@ def i0(input: Tensor) -> Tensor:
 # -- incomplete gamma functions -------------------------------------------------------------------
 
 
-def _density(g: Tensor, a: Tensor, x: Tensor) -> Tensor:
+def _density(a: Tensor, x: Tensor) -> Tensor:
     """The gamma density of shape ``a``: the derivative of its distribution function."""
-    return g * exp_card((a - 1) * log_card(x) - x - lgamma_card(a))
+    return exp_card((a - 1) * log_card(x) - x - lgamma_card(a))
 
 
-def _two(a: Value, x: Value) -> Spec:
-    return broadcast("igamma", tuple(a.shape), tuple(x.shape)), x.dtype
-
-
-igamma_card = primitive(
+igamma_card = elementwise(
     "igamma",
-    "a x",
-    shape=_two,
-    numpy="ref.from_scipy('gammainc', {a}, {x})",
-    vjp=(lambda g: _no_derivative("igamma", "input"), _density),
-    upcast=True,
+    lambda m, a, x: m.gammainc(a, x),
+    (None, lambda m, a, x: _density(a, x)),
+    kinds="f",
     maths="1/Γ(a) ∫₀ˣ tᵃ⁻¹ e⁻ᵗ dt",
     local=("", "xᵃ⁻¹ e⁻ˣ/Γ(a)"),
+    samples=lambda: [(2.5, [0.7, 1.5, 3.0])],
 )
-igammac_card = primitive(
+igammac_card = elementwise(
     "igammac",
-    "a x",
-    shape=_two,
-    numpy="ref.from_scipy('gammaincc', {a}, {x})",
-    vjp=(lambda g: _no_derivative("igammac", "input"), lambda g, a, x: -_density(g, a, x)),
-    upcast=True,
+    lambda m, a, x: m.gammaincc(a, x),
+    (None, lambda m, a, x: -_density(a, x)),
+    kinds="f",
     maths="1 - igamma(a, x)",
     local=("", "-xᵃ⁻¹ e⁻ˣ/Γ(a)"),
+    samples=lambda: [(2.5, [0.7, 1.5, 3.0])],
 )
 
 
@@ -379,18 +394,14 @@ igammac_card = primitive(
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """The regularized lower incomplete gamma function of shape ``input`` at ``other``."""
     scipy_special("igamma")
-    a, x = tensors("igamma", input, other)
-    found: Tensor = igamma_card(a, x)
-    return found
+    return igamma_card(*tensors("igamma", _order("igamma", input), other))
 
 
 @op(out=True, inplace=True)
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """The regularized upper incomplete gamma function of shape ``input`` at ``other``."""
     scipy_special("igammac")
-    a, x = tensors("igammac", input, other)
-    found: Tensor = igammac_card(a, x)
-    return found
+    return igammac_card(*tensors("igammac", _order("igammac", input), other))
 
 
 alias(igamma, "special.gammainc")
@@ -408,6 +419,9 @@ polynomial_card = primitive(
     numpy="ref.polynomial({x}, {degree}, {kind})",
     upcast=True,
     maths="an orthogonal polynomial of a degree at x",
+    samples=lambda: [
+        (([[-0.5], [0.5]], [0.0, 1.0, 4.0]), {"kind": "legendre_polynomial_p"}),
+    ],
 )
 
 
