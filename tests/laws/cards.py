@@ -21,6 +21,8 @@ ENGINE = {
     "function": "runs a user's Python function",
     "convert": "rounds; its gradient is that of the unrounded value",
 }
+# Operands by which no closed form of the derivative is known (nor does PyTorch have one).
+NO_DERIVATIVE = {"zeta": 0, "igamma": 0, "igammac": 0}
 Test = Callable[[Primitive, Sample], None]
 
 
@@ -43,17 +45,19 @@ def elementwise(card: Primitive) -> bool:
     return isinstance(card, Elementwise)
 
 
-def tensors(sample: Sample, dtype: Any = None, *, requires_grad: bool = False) -> list[Any]:
+def tensors(
+    card: Primitive, sample: Sample, dtype: Any = None, *, requires_grad: bool = False
+) -> list[Any]:
     """The operands as tensors: floating ones in ``dtype``, and requiring grad where asked."""
     made: list[Any] = []
-    for a in sample.operands:
+    for i, a in enumerate(sample.operands):
         if not isinstance(a, np.ndarray):
             made.append(a)
             continue
         t = backlit.tensor(a)
         if t.dtype.is_floating_point:
             t = t.to(dtype) if dtype is not None else t
-            made.append(t.requires_grad_(requires_grad))
+            made.append(t.requires_grad_(requires_grad and NO_DERIVATIVE.get(card.name) != i))
         else:
             made.append(t)
     return made

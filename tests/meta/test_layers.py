@@ -13,7 +13,7 @@ from tests.meta.sources import Module, modules
 LAYERS = (
     ("errors", "config"),
     ("core",),
-    ("ops", "autograd"),
+    ("ops", "autograd", "linalg", "special"),
     ("compiler",),
     ("native",),
     ("nn",),

@@ -33,39 +33,75 @@ def slice_write(base: Array, new: Array, where: tuple[slice, ...]) -> Array:
     return out
 
 
-def diagonal_write(base: Array, new: Array, offset: int, dim1: int, dim2: int) -> Array:
-    """``base`` with a diagonal replaced by ``new``."""
-    out = np.array(base)
-    view = np.moveaxis(out, (dim1, dim2), (-2, -1))
-    n, m = view.shape[-2:]
-    i = np.arange(min(n, m - offset) if offset >= 0 else min(n + offset, m))
-    view[..., i + max(-offset, 0), i + max(offset, 0)] = new
-    return out
-
-
-def as_strided(x: Array, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Array:
-    """The elements of contiguous ``x`` at ``offset + Σ iₖ strideₖ`` (counted in elements)."""
-    flat = np.ascontiguousarray(x).reshape(-1)[offset:]
-    steps = tuple(s * flat.itemsize for s in stride)
-    return np.lib.stride_tricks.as_strided(flat, size, steps)
-
-
-def as_strided_write(
-    base: Array, new: Array, size: tuple[int, ...], stride: tuple[int, ...], offset: int
+def strided(
+    x: Array, size: tuple[int, ...], offset: tuple[int, ...], steps: tuple[tuple[int, ...], ...]
 ) -> Array:
-    """``base`` with its strided part replaced by ``new``."""
+    """The view of ``x`` whose element i is ``x[offset + Σ iₖ stepsₖ]``."""
+    if 0 in size:
+        return np.empty(size, x.dtype)
+    first = x[tuple(slice(o, None) for o in offset)]
+    strides = tuple(sum(s * n for s, n in zip(x.strides, row, strict=True)) for row in steps)
+    return np.lib.stride_tricks.as_strided(first, size, strides)
+
+
+def strided_write(
+    base: Array, new: Array, offset: Any, steps: tuple[tuple[int, ...], ...], accumulate: bool
+) -> Array:
+    """``base`` with ``new`` written (or added) where `strided` would read."""
     out = np.array(base, order="C")
-    as_strided(out, size, stride, offset)[...] = new
+    size = np.shape(new)
+    if not accumulate:
+        strided(out, size, offset, steps)[...] = new
+    elif 0 not in size:
+        places = strided(np.arange(out.size).reshape(out.shape), size, offset, steps)
+        np.add.at(out.reshape(-1), places, new)
     return out
 
 
-def index_put(x: Array, values: Array, where: tuple[Any, ...], accumulate: bool) -> Array:
-    """``x`` with ``values`` written (or added) at ``where``."""
-    out = np.array(x)
-    if accumulate:
-        np.add.at(out, where, values)
-    else:
-        out[where] = values
+def _check_range(index: Array, n: int) -> None:
+    if index.size:
+        low, high = index.min(), index.max()
+        if low < 0 or high >= n:
+            bad = high if high >= n else low
+            raise IndexError(f"index {bad} is out of bounds for dimension with size {n}")
+
+
+def wrap_index(index: Array, n: int) -> Array:
+    """``index`` with negative elements counted from the end; all must lie within ``n``."""
+    found = np.asarray(index, np.int64)
+    wrapped = np.where(found < 0, found + n, found)
+    if found.size and (wrapped.min() < 0 or wrapped.max() >= n):
+        bad = found[(wrapped < 0) | (wrapped >= n)].flat[0]
+        raise IndexError(f"index {bad} is out of bounds for dimension with size {n}")
+    return wrapped
+
+
+def index(x: Array, where: Array, dim: int) -> Array:
+    """``x[where]`` along ``dim``."""
+    _check_range(where, x.shape[dim])
+    return np.take(x, where, dim, mode="clip")  # "clip" is the fast mode; the range is checked
+
+
+def index_write(base: Array, where: Array, new: Array, dim: int, accumulate: bool) -> Array:
+    """``base`` with ``new`` written (or added) at ``[where]`` along ``dim``."""
+    _check_range(where, base.shape[dim])
+    out = np.array(base)
+    if not accumulate:
+        out[(slice(None),) * dim + (where,)] = new
+        return out
+    if not where.size:
+        return out
+    rows = np.moveaxis(out, dim, 0)
+    lead = tuple(range(dim, dim + where.ndim))
+    parts = np.moveaxis(new, lead, tuple(range(where.ndim))).reshape(where.size, *rows.shape[1:])
+    if out.dtype.kind == "b":
+        np.logical_or.at(rows, where.reshape(-1), parts)
+        return out
+    order = np.argsort(where, axis=None, kind="stable")
+    places = where.reshape(-1)[order]
+    starts = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
+    sums = np.add.reduceat(parts[order], starts, axis=0, dtype=out.dtype)
+    rows[places[starts]] += sums
     return out
 
 
@@ -78,8 +114,7 @@ def _along(index: Array, dim: int) -> tuple[Array, ...]:
 
 def gather(x: Array, index: Array, dim: int) -> Array:
     """``out[i][j] = x[index[i][j]][j]`` (for dim 0)."""
-    if index.ndim == 0:
-        return x.reshape(-1)[index] if np.ndim(x) else x
+    _check_range(index, x.shape[dim])
     return x[_along(index, dim)]
 
 
@@ -88,17 +123,70 @@ _COMBINE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.m
 
 def scatter(x: Array, index: Array, src: Array, dim: int, reduce: str) -> Array:
     """``out[index[i][j]][j] = src[i][j]`` (for dim 0), combined by ``reduce`` where given."""
+    _check_range(index, x.shape[dim])
     out = np.array(x)
-    if index.ndim == 0:
-        index, flat = index.reshape(1), out.reshape(-1)
-        part = np.reshape(src, (-1,))[:1]
-        where: Any = (index,)
-    else:
-        flat = out
-        part = src[tuple(slice(n) for n in index.shape)]
-        where = _along(index, dim)
+    where = _along(index, dim)
     if reduce == "set":
-        flat[where] = part
+        out[where] = src
     else:
-        _COMBINE[reduce].at(flat, where, part)
+        _COMBINE[reduce].at(out, where, src)
     return out
+
+
+from backlit.ops.reference_random import random_uniform as random_uniform  # noqa: E402
+from backlit.ops.reference_linalg import (  # noqa: E402
+    cholesky as cholesky,
+    cofactor as cofactor,
+    eigh as eigh,
+    first_zero_pivot as first_zero_pivot,
+    inv as inv,
+    inv_ex as inv_ex,
+    log_softmax as log_softmax,
+    lu_factor as lu_factor,
+    matrix_exp as matrix_exp,
+    permutation as permutation,
+    pick as pick,
+    pinv as pinv,
+    place as place,
+    qr as qr,
+    slogdet as slogdet,
+    softmax as softmax,
+    solve as solve,
+    solve_ex as solve_ex,
+    solve_triangular as solve_triangular,
+    standardize as standardize,
+    sum_rows as sum_rows,
+    svd as svd,
+    take_rows as take_rows,
+    vector_norm as vector_norm,
+)
+from backlit.ops.reference_reduce import (  # noqa: E402
+    argkth as argkth,
+    argmode as argmode,
+    argsort as argsort,
+    argtopk as argtopk,
+    histc as histc,
+    histogram as histogram,
+    linear_scan as linear_scan,
+    running_extreme as running_extreme,
+    searchsorted as searchsorted,
+)
+from backlit.ops.reference_special import (  # noqa: E402 - one namespace for programs
+    digamma as digamma,
+    erf as erf,
+    erfc as erfc,
+    erfcx as erfcx,
+    erfinv as erfinv,
+    floor_divide as floor_divide,
+    fmod as fmod,
+    from_scipy as from_scipy,
+    gammainc as gammainc,
+    gammaincc as gammaincc,
+    lgamma as lgamma,
+    ndtri as ndtri,
+    polygamma as polygamma,
+    polynomial as polynomial,
+    power as power,
+    remainder as remainder,
+    zeta as zeta,
+)

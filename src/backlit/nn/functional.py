@@ -1,0 +1,13 @@
+"""``backlit.nn.functional``: layers as functions, under PyTorch's names."""
+
+from __future__ import annotations
+
+from backlit.core.op import PUBLIC
+
+_PREFIX = "nn.functional."
+_FAMILY = {
+    name.removeprefix(_PREFIX): call for name, call in PUBLIC.items() if name.startswith(_PREFIX)
+}
+globals().update(_FAMILY)
+
+__all__ = [*sorted(_FAMILY)]  # noqa: PLE0604 - the registry knows the names
