@@ -5,43 +5,37 @@ Names and semantics are PyTorch's: ``import backlit as torch`` runs course and t
 
 from __future__ import annotations
 
-from backlit import autograd, compiler, config, core, errors, ops
-from backlit.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from backlit import autograd, compiler, config, core, errors, functions, ops
+from backlit.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from backlit.compiler import source
-from backlit.core.create import *  # noqa: F403 - creation functions, listed in its __all__
-from backlit.core.dtypes import (
-    bfloat16,
-    can_cast,
-    dtype,
-    finfo,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    iinfo,
-    int8,
-    int16,
-    int32,
-    int64,
-    promote_types,
-    set_default_dtype,
-    uint8,
-)  # fmt: skip
+from backlit.core import create
+from backlit.core.create import *  # noqa: F403 - listed in its __all__
+from backlit.core.device import device
+from backlit.core.dtypes import bfloat16, can_cast, dtype, finfo, float16, float32, float64
 from backlit.core.dtypes import bool_ as bool
+from backlit.core.dtypes import get_default_dtype, iinfo, int8, int16, int32, int64
+from backlit.core.dtypes import promote_types, set_default_dtype, uint8
 from backlit.core.era import eager, flush
-from backlit.core.op import PUBLIC as _PUBLIC
 from backlit.core.printing import set_printoptions
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
-from backlit.ops.random import (
-    Generator,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_rng_state,
-)  # fmt: skip
+from backlit.functions import *  # noqa: F403 - listed in its __all__
+from backlit.ops.random import Generator, default_generator, get_rng_state, initial_seed
+from backlit.ops.random import manual_seed, seed, set_rng_state
+
+if TYPE_CHECKING:
+    from backlit import data, func, linalg, masked, nn, optim, special, train, utils
 
 float = float32
 double = float64
@@ -52,15 +46,35 @@ short = int16
 
 __version__ = "0.1.0"
 
-globals().update({name: call for name, call in _PUBLIC.items() if "." not in name})
+# Imported at their first use, so that `import backlit` stays quick.
+_LAZY = ("data", "func", "linalg", "masked", "nn", "optim", "special", "train", "utils")
 
 __all__ = sorted(
     {
-        "Generator", "Size", "Tensor", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed",
-        "set_rng_state", "source", "eager", "flush", "autograd", "bfloat16", "bool", "can_cast", "compiler", "config", "core", "double", "dtype",
-        "enable_grad", "errors", "finfo", "float", "float16", "float32", "float64", "get_default_dtype", "half",
-        "iinfo", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "long", "no_grad",
-        "ops", "promote_types", "set_default_dtype", "set_grad_enabled", "set_printoptions", "short", "uint8",
+        "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler", "config", "core",
+        "default_generator", "device", "double", "dtype", "eager", "enable_grad", "errors", "finfo", "float",
+        "float16", "float32", "float64", "flush", "get_default_dtype", "get_rng_state", "half", "iinfo",
+        "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+        "is_inference_mode_enabled", "long", "manual_seed", "no_grad", "ops", "promote_types", "seed",
+        "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state", "short", "source", "uint8",
+        *_LAZY, *create.__all__, *functions.__all__,
     }
-    | {name for name in _PUBLIC if "." not in name}
 )  # fmt: skip
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return importlib.import_module(f"backlit.{name}")
+    raise AttributeError(f"module 'backlit' has no attribute {name!r}{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    """The nearest public name, for the error about an unknown one."""
+    import difflib
+
+    near = difflib.get_close_matches(name, __all__, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -188,6 +188,19 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
         super().__init__(None if isinstance(mode, bool) else mode)
         self.mode = isinstance(mode, bool) and not mode
 
+    def __enter__(self) -> None:
+        super().__enter__()
+        local.inference += 0 if self.mode else 1
+
+    def __exit__(self, *exc: Any) -> None:
+        local.inference -= 0 if self.mode else 1
+        super().__exit__(*exc)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether an `inference_mode` block is being run."""
+    return local.inference > 0
+
 
 def is_grad_enabled() -> bool:
     """Whether gradients are being recorded."""
@@ -209,7 +222,7 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
-    "is_grad_enabled",
+    "is_grad_enabled", "is_inference_mode_enabled",
     "locate",
     "no_grad",
     "set_grad_enabled",

@@ -421,7 +421,7 @@ class Sweep:
     def _saved(self, node: Node, value: Value) -> Tensor:
         first = node.outs[0].id
         if isinstance(value, Constant):
-            return local.era.constant(value.array, value.dtype, value.weak)  # type: ignore[no-any-return]
+            return local.era.constant(value.array, value.dtype, value.weak)
         if not isinstance(value, Scalar):
             self.saving.add(first)
             self.read[value.id] = value
@@ -494,7 +494,7 @@ def _release(era: Era, detail: Detail) -> None:
 
 
 def _reachable(
-    era: Era, gradients: dict[int, tuple[Value, Tensor]], asked: set[int], leaves: set[int]
+    era: Era, gradients: Arrived, asked: set[int], leaves: set[int]
 ) -> set[int]:
     """Ids of the values that depend on something wanted: asked values, leaves, older history."""
     found = set(asked)
@@ -556,7 +556,7 @@ def ones_for(value: Value) -> Tensor:
 def _one(tracer: Tracer, value: Value) -> Tensor:
     """The upstream gradient 1 of ``value`` inside a trace."""
     one = tracer.constant(1, value.dtype)
-    return one if not value.shape else PRIMITIVES["full"](one, shape=tuple(value.shape))  # type: ignore[operator,no-any-return]
+    return one if not value.shape else PRIMITIVES["full"](one, shape=tuple(value.shape))
 
 
 class TensorMath:

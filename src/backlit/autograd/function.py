@@ -68,14 +68,17 @@ class Context:
         """The tensors given to `save_for_backward`."""
         if self._done:
             raise GradientError(
-                "Trying to backward through the graph a second time, but the saved tensors have already been freed. "
+                "Trying to backward through the graph a second time, but the saved tensors have "
+                "already been freed. "
                 "Pass retain_graph=True to the first backward()."
             )
         for t, version in zip(self._saved, self._versions, strict=True):
             if _version(t) != version:
                 raise GradientError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"a tensor that {self.function.__name__}.forward saved is at version {_version(t)}; expected "
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: "
+                    f"a tensor that {self.function.__name__}.forward saved is at version "
+                    f"{_version(t)}; expected "
                     f"version {version}. Save a clone() of it."
                 )
         return tuple(self._saved)
@@ -109,7 +112,9 @@ class Function:
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the outputs; the first argument is ``ctx`` unless ``setup_context`` is defined."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -120,7 +125,8 @@ class Function:
     def backward(ctx: Any, *grads: Any) -> Any:
         """The gradient of each input of forward, given those of its outputs."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with "
             "backward mode AD."
         )
 
@@ -144,7 +150,8 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise GradientError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "Legacy autograd function with non-static forward method is deprecated. Please use "
+            "new-style autograd "
             f"function with static forward method: {type(self).__name__}.apply(...)."
         )
 
@@ -157,7 +164,9 @@ def _with_history(ctx: Context, args: tuple[Any, ...], out: Any) -> Any:
     chosen = [
         i
         for i, o in enumerate(outs)
-        if isinstance(o, Tensor) and o.dtype.is_floating_point and not any(o is n for n in ctx.non_differentiable)
+        if isinstance(o, Tensor)
+        and o.dtype.is_floating_point
+        and not any(o is n for n in ctx.non_differentiable)
     ]
     if not chosen:
         return out
@@ -198,10 +207,14 @@ def apply_backward(ctx: Context, node: Node, outs: dict[int, Tensor]) -> list[tu
     found = ctx.function.backward(ctx, *grads)
     found = found if isinstance(found, tuple) else (found,)
     name = ctx.function.__name__
-    if len(found) < len(ctx.needs_input_grad) or any(g is not None for g in found[len(ctx.needs_input_grad) :]):
+    if len(found) < len(ctx.needs_input_grad) or any(
+        g is not None for g in found[len(ctx.needs_input_grad) :]
+    ):
         raise GradientError(
-            f"function {name} returned an incorrect number of gradients (expected {len(ctx.needs_input_grad)}, got "
-            f"{len(found)}): backward must return one per input of forward, None where there is none."
+            f"function {name} returned an incorrect number of gradients (expected "
+            f"{len(ctx.needs_input_grad)}, got "
+            f"{len(found)}): backward must return one per input of forward, None where there is "
+            f"none."
         )
     n = node.attrs["n"]
     made: list[tuple[int, Tensor]] = []
@@ -211,7 +224,10 @@ def apply_backward(ctx: Context, node: Node, outs: dict[int, Tensor]) -> list[tu
             continue
         want = node.args[n + k]
         if not isinstance(g, Tensor):
-            raise TypeError(f"function {name}.backward returned {type(g).__name__} where a Tensor or None is expected.")
+            raise TypeError(
+                f"function {name}.backward returned {type(g).__name__} where a Tensor or None is "
+                f"expected."
+            )
         if g.shape != want.shape:
             from backlit.core.op import PUBLIC
 
@@ -219,7 +235,8 @@ def apply_backward(ctx: Context, node: Node, outs: dict[int, Tensor]) -> list[tu
                 g = PUBLIC["sum_to_size"](g, tuple(want.shape))
             except Exception:
                 raise GradientError(
-                    f"function {name} returned an invalid gradient at index {position} - got {list(g.shape)} but "
+                    f"function {name} returned an invalid gradient at index {position} - got "
+                    f"{list(g.shape)} but "
                     f"expected shape compatible with {list(want.shape)}."
                 ) from None
         made.append((n + k, g if g.dtype is want.dtype else g.to(want.dtype)))

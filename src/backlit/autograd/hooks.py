@@ -27,7 +27,7 @@ class RemovableHandle:
     def __enter__(self) -> RemovableHandle:
         return self
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.remove()
 
 
@@ -50,7 +50,10 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         GradientError: if the tensor does not require grad.
     """
     if not self.requires_grad:
-        raise GradientError("cannot register a hook on a tensor that doesn't require gradient; set requires_grad first.")
+        raise GradientError(
+            "cannot register a hook on a tensor that doesn't require gradient; set requires_grad "
+            "first."
+        )
     x = extra(self)
     if x.hooks is None:
         x.hooks = {}
@@ -60,10 +63,15 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     return RemovableHandle(x.hooks, key)
 
 
-def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
     """Call ``hook(tensor)`` after a gradient was added to this leaf's ``.grad``."""
     if not (is_leaf(self) and self.requires_grad):
-        raise GradientError("post accumulate grad hooks cannot be registered on non-leaf tensors; use register_hook.")
+        raise GradientError(
+            "post accumulate grad hooks cannot be registered on non-leaf tensors; use "
+            "register_hook."
+        )
     x = extra(self)
     if x.post_hooks is None:
         x.post_hooks = {}
@@ -75,7 +83,9 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this tensor in ``.grad``, though it is not a leaf."""
     if not self.requires_grad:
-        raise GradientError("can't retain_grad on Tensor that has requires_grad=False; set requires_grad first.")
+        raise GradientError(
+            "can't retain_grad on Tensor that has requires_grad=False; set requires_grad first."
+        )
     if not is_leaf(self):
         extra(self).retains = True
         _watch(self)

@@ -24,4 +24,4 @@ def tensor_backward(
 
 for _name, _method in hooks.METHODS.items():
     setattr(TensorMethods, _name, _method)
-TensorMethods.backward = tensor_backward  # type: ignore[attr-defined]
+TensorMethods.backward = tensor_backward

@@ -165,7 +165,7 @@ def _vjp_op(node: Node, outs: tuple[int, ...], needed: tuple[int, ...]) -> Op:
 
         def lift(value: Value) -> Tensor:
             found = by_id[value.id]
-            return found if isinstance(found, Tensor) else tracer.constant(found, value.dtype)  # type: ignore[no-any-return]
+            return found if isinstance(found, Tensor) else tracer.constant(found, value.dtype)
 
         sweep = Sweep(lift, frozenset(), {})
         return sweep.apply(node, dict(zip(outs, gs, strict=True)))

@@ -61,7 +61,7 @@ def source(*tensors: Tensor) -> str:
     return Writer(program).write()
 
 
-TensorMethods.source = source  # type: ignore[attr-defined]
+setattr(TensorMethods, "source", source)  # noqa: B010 - a method, bound as the ops are
 backend.build = build  # type: ignore[method-assign]
 backend.move_function = move_function  # type: ignore[method-assign]
 

@@ -126,13 +126,13 @@ class Writer:
             "",
         ]
         lines = [*head, "def program(inputs, scalars):", *prologue]
-        for text, node in body:
-            if node is not None:
-                place = str(node.where)
-                self.nodes[len(lines) + 1] = node
+        for text, origin in body:
+            if origin is not None:
+                place = str(origin.where)
+                self.nodes[len(lines) + 1] = origin
                 text = f"{text:<58}  # {place}" if place else text
             lines.append(f"    {text}")
-        lines.append(f"    return {outputs},")
+        lines.append(f"    return {outputs}," if outputs else "    return ()")
         return "\n".join(lines) + "\n"
 
     def output(self, value: Value) -> str:

@@ -30,6 +30,7 @@ class Local(threading.local):
     def __init__(self) -> None:
         self.scopes: list[str] = []  # names of the modules being run
         self.phase = "forward"
+        self.inference = 0  # `inference_mode` blocks around
         self.era: Any = Era(True)
 
 
@@ -80,7 +81,8 @@ class Era:
             if t._era is self:
                 return
         x = t._x
-        data: Any = t._data.copy() if x is not None and x.exported and shared(t) else t._data
+        held: Any = t._data
+        data: Any = held.copy() if x is not None and x.exported and shared(t) else held
         if x is not None:
             if x.edge is not None:
                 self.edges[len(self.inputs)] = x.edge

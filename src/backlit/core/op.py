@@ -242,7 +242,7 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         t = handle(era, child.out)
         era.pending.append(t)
         return t
-    return child.rebuild.make(era, tensors, start)  # type: ignore[union-attr]
+    return child.rebuild.make(era, tensors, start)
 
 
 def expand(

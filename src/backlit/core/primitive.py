@@ -124,7 +124,7 @@ def _parameters(rule: Rule | None) -> tuple[str, ...]:
     """Names of a rule's parameters after the incoming gradient(s) ``g``, ``g1`` …"""
     if rule is None:
         return ()
-    code = rule.__code__  # type: ignore[attr-defined]
+    code = rule.__code__
     return tuple(code.co_varnames[1 : code.co_argcount])
 
 

@@ -24,7 +24,7 @@ class Size(tuple[int, ...]):
     def __repr__(self) -> str:
         return f"Size([{', '.join(map(str, self))}])"
 
-    def __add__(self, other: Any) -> Size:  # type: ignore[override]
+    def __add__(self, other: Any) -> Size:
         return Size(tuple.__add__(self, tuple(other)))
 
     def __getitem__(self, i: Any) -> Any:

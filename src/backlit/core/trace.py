@@ -220,7 +220,7 @@ def computed(out: Any) -> Any:
             return out
         from backlit.core.primitive import PRIMITIVES
 
-        return PRIMITIVES["clone"](out)  # type: ignore[operator]
+        return PRIMITIVES["clone"](out)
     if isinstance(out, (tuple, list)):
         made = [computed(o) for o in out]
         return type(out)(*made) if hasattr(out, "_fields") else type(out)(made)

@@ -88,7 +88,7 @@ def _expand(
             for column, new in zip(columns, made, strict=True):
                 value = new._var
                 if column is columns[0] and leaves[i]:
-                    value = tracer.leaf(PRIMITIVES["leaf"](new)._var)  # type: ignore[operator]
+                    value = tracer.leaf(PRIMITIVES["leaf"](new)._var)
                 column.append(value)
     finally:
         local.era = era

@@ -311,8 +311,8 @@ class Runtime:
                 "cblas_dgemm": blas.address("dgemm"),
             },
         )
-        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
-        self.run = kind(self.library.address("run"))
+        holding = ctypes.PYFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
+        self.run = holding(self.library.address("run"))
         releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
         self.run_without_gil = releasing(self.library.address("run"))
 
