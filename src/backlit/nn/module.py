@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Self, TypeVar
 
 from backlit.autograd import no_grad
-from backlit.core.create import check_device
+from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, float16, float32, float64
 from backlit.core.era import local
 from backlit.core.inplace import is_leaf
@@ -125,6 +125,9 @@ class Module(StateMethods):
     def _enroll(self, name: str, x: Any, kind: str) -> None:
         """Hold ``x`` as attribute ``name`` of this kind."""
         kinds = self._kinds
+        if isinstance(getattr(type(self), name, None), property):  # a parametrized tensor, say
+            object.__setattr__(self, name, x)
+            return
         if kind is MODULE:
             for hook in everywhere.registration.values():
                 found = hook.call(self, name, x)

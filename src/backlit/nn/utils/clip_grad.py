@@ -33,7 +33,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float) -> Tensor:
     total = sums[0]
     for x in sums[1:]:
         total = total + x
-    return total.sqrt() if norm_type == 2 else total ** (1 / norm_type)  # type: ignore[no-any-return]
+    return total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
 
 
 def get_total_norm(
