@@ -116,3 +116,10 @@ def test_new_parameter_is_filled_and_on_the_cpu() -> None:
     assert new_parameter((2,), "cpu", backlit.float64, fill=3).tolist() == [3.0, 3.0]
     with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
         new_parameter((2,), "cuda")
+
+
+def test_new_parameter_refuses_negative_sizes() -> None:
+    """PyTorch's message."""
+    with pytest.raises(ShapeError) as error:
+        nn.Linear(3, -2)
+    assert str(error.value) == "Trying to create tensor with negative dimension -2: [-2, 3]"

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from backlit.core.create import check_device, full_constant
+from backlit.core.create import full_constant
+from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, dtype, get_default_dtype
 from backlit.core.era import realize
 from backlit.core.tensor import Tensor, extra
@@ -147,7 +148,7 @@ class UninitializedParameter(Uninitialized, Parameter):
 
     becomes = Parameter
 
-    def __new__(  # type: ignore[misc]
+    def __new__(
         cls, requires_grad: bool = True, device: Any = None, dtype: dtype | None = None
     ) -> Self:
         made: Self = cls._make(requires_grad, device, dtype)
@@ -161,7 +162,7 @@ class UninitializedBuffer(Uninitialized, Buffer):
 
     becomes = Buffer
 
-    def __new__(  # type: ignore[misc]
+    def __new__(
         cls,
         requires_grad: bool = False,
         device: Any = None,
@@ -178,6 +179,10 @@ def new_parameter(
 ) -> Parameter:
     """A parameter of this shape, filled with one number."""
     check_device(device)
+    if min(shape, default=0) < 0:
+        raise ShapeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
     d = as_dtype(dtype) if dtype is not None else get_default_dtype()
     return Parameter(full_constant(tuple(shape), fill, d))
 
