@@ -48,7 +48,8 @@ class BackwardHooks:
         if not any(args[i].requires_grad for i in places):
             return args
         self.has_input = True
-        return self._gated(args, places, self._on_input_gradients)
+        gated: tuple[Any, ...] = self._gated(args, places, self._on_input_gradients)
+        return gated
 
     def watch_outputs(self, result: Any) -> Any:
         """``result`` with its tensors passed through a gate."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from backlit.core.create import check_device, full_constant
+from backlit.core.create import full_constant
+from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, dtype, get_default_dtype, int64
 from backlit.core.tensor import Tensor
 from backlit.nn import functional as F
@@ -251,7 +252,7 @@ class _LazyNorm(LazyModuleMixin, _NormBase):
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
             self.num_batches_tracked = full_constant((), 0, int64)
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         if self.has_uninitialized_params():
             self.num_features = input.shape[1]
             for _, t in (*self._parameters_here(), *self._buffers_here()):

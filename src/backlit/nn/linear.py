@@ -96,7 +96,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         if self.has_uninitialized_params():
             self.in_features = input.shape[-1]
             for p, shape in ((self.weight, (self.out_features, self.in_features)),
@@ -190,7 +190,7 @@ class Maxout(Module):
         self.pieces = Linear(in_features, out_features * k, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        z = self.pieces(input)  # (*, M k)
+        z: Tensor = self.pieces(input)  # (*, M k)
         pieces = z.reshape(*z.shape[:-1], self.out_features, self.k)
         return pieces.amax(-1)
 

@@ -161,8 +161,8 @@ class TripletMarginWithDistanceLoss(_Loss):
             far = far.minimum(self.distance_function(positive, negative))
         loss = (near - far + self.margin).clamp(min=0)
         if self.reduction == "none":
-            return loss  # type: ignore[no-any-return]
-        return loss.sum() if self.reduction == "sum" else loss.mean()  # type: ignore[no-any-return]
+            return loss
+        return loss.sum() if self.reduction == "sum" else loss.mean()
 
 
 __all__ = [
