@@ -11,4 +11,4 @@ _FAMILY = {
 }
 globals().update(_FAMILY)
 
-__all__ = sorted([*_FAMILY])
+__all__ = sorted(_FAMILY)  # noqa: PLE0605 - sorted gives a list

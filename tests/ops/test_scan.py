@@ -113,6 +113,16 @@ def test_slopes_are_numpys(x: Any, edge_order: int) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"])
+def test_a_tensor_without_dimensions_is_scanned(name: str) -> None:
+    """A scan of a single number is that number, with gradient 1."""
+    x = backlit.tensor(3.0, requires_grad=True)
+    found = getattr(x, name)(0)
+    value = found[0] if isinstance(found, tuple) else found
+    value.backward()
+    assert (value.item(), x.grad.item()) == (3.0, 1.0)
+
+
 def test_scans_in_place() -> None:
     """cumsum_ and cumprod_ change their tensor."""
     x = backlit.tensor([1.0, 2.0, 3.0])

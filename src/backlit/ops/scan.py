@@ -202,6 +202,8 @@ def _with_indices(x: Value, dim: int) -> list[Spec]:
 
 def _to_indices(g: Tensor, out1: Tensor, x_shape: tuple[int, ...], dim: int) -> Tensor:
     """Each output's gradient goes to the element that it is a copy of."""
+    if not x_shape:
+        return g
     target = filled(x_shape, 0, g.dtype)
     found: Tensor = scatter_card(target, out1, g, dim=dim, reduce="sum")
     return found
