@@ -190,7 +190,7 @@ class _InstanceNorm(_NormBase):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return out if dim else out.squeeze(0)  # type: ignore[no-any-return]
+        return out if dim else out.squeeze(0)
 
     def _refuse(self, input: Tensor, dim: int) -> None:
         if self.affine:
