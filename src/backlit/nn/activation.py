@@ -390,14 +390,18 @@ class Softmax2d(Module):
         return F.softmax(input, -3)
 
 
-class GLU(_OverDim):
+class GLU(Module):
     """a σ(b), where a and b are the halves of x along ``dim`` (Dauphin et al., 2016)."""
 
     def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim)
+        super().__init__()
+        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
 
 
 __all__ = [
