@@ -113,6 +113,12 @@ def test_products_are_their_definitions(
     close(call(a, b, c), expected(a.numpy(), b.numpy(), c.numpy()))
 
 
+def test_integer_products_cut_fractions_of_their_factors_off() -> None:
+    """For integers, α = 1.6 and β = 1.6 count as 1, as in PyTorch."""
+    ones = backlit.ones(2, 2, dtype=backlit.int64)
+    assert backlit.addmm(ones, ones, ones, beta=1.6, alpha=1.6).tolist() == [[3, 3], [3, 3]]
+
+
 def test_chains_are_multiplied_in_the_cheapest_order() -> None:
     """A chain whose last factor is a column is multiplied from the right."""
     from backlit.ops.linalg import cheapest_order

@@ -99,14 +99,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ),
     ),
     (
-        lambda: backlit.addmm(ints(2), ints(2, 2), ints(2, 2), alpha=0.5),
+        lambda: backlit.addr(ints(2), ints(2), ints(2), alpha=0.5),
         ArgumentError,
-        ("addmm: for integral input tensors, argument alpha must not be a floating point number."),
-    ),
-    (
-        lambda: backlit.addmm(ints(2), ints(2, 2), ints(2, 2), beta=0.5),
-        ArgumentError,
-        ("addmm: for integral input tensors, argument beta must not be a floating point number."),
+        (
+            "addr: for integral input tensors, argument alpha must not be a floating point "
+            "number, got 0.5."
+        ),
     ),
     (
         lambda: backlit.addr(ones(3), ones(2), ones(2)),

@@ -37,6 +37,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("cross_entropy", (X, SIMPLEX), {"weight": WEIGHT, "label_smoothing": 0.3}),
     ("cross_entropy", (IMAGE, PIXELS), {"weight": WEIGHT}),
     ("cross_entropy", (X[0], CLASSES[0]), {}),
+    ("linear_cross_entropy", (X, Y[:3], CLASSES), {"weight": WEIGHT, "label_smoothing": 0.1}),
     ("nll_loss", (X, CLASSES), {"weight": WEIGHT}),
     ("nll_loss", (IMAGE, PIXELS), {"ignore_index": 1}),
     ("binary_cross_entropy", (P, SIMPLEX), {"weight": P[::-1].copy()}),

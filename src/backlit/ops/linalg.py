@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backlit.core.dtypes import promote_types
 from backlit.core.era import local
 from backlit.core.op import binary, op
 from backlit.core.primitive import Spec, primitive
@@ -251,16 +252,8 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 def _add_product(name: str, input: Tensor, found: Tensor, beta: Any, alpha: Any) -> Tensor:
     """``beta·input + alpha·found``; what ``beta = 0`` switches off may be NaN."""
     same_dtype(name, input, found, "input", "the matrices")
-    if not found.dtype.is_floating_point and isinstance(alpha, float):
-        raise ArgumentError(
-            f"{name}: for integral input tensors, argument alpha must not be a floating point "
-            "number."
-        )
-    if not found.dtype.is_floating_point and isinstance(beta, float):
-        raise ArgumentError(
-            f"{name}: for integral input tensors, argument beta must not be a floating point "
-            "number."
-        )
+    if not found.dtype.is_floating_point:  # as PyTorch's: fractions are cut off
+        beta, alpha = int(beta), int(alpha)
     shape = tuple(found.shape)
     if broadcast(name, tuple(input.shape), shape) != shape:
         raise ShapeError(
@@ -294,16 +287,23 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: f
     """β input + α (vec1 vec2ᵀ)."""
     check_ndim("addr", vec1=(vec1, 1), vec2=(vec2, 1))
     found = vec1.reshape(-1, 1) * vec2.reshape(1, -1)
-    if alpha != 1:
-        found = found * alpha
+    for factor, number in (("alpha", alpha), ("beta", beta)):
+        if isinstance(number, float) and not found.dtype.is_floating_point:
+            raise ArgumentError(
+                f"addr: for integral input tensors, argument {factor} must not be a floating point "
+                f"number, got {number}."
+            )
     shape = tuple(found.shape)
     if broadcast("addr", tuple(input.shape), shape) != shape:
         raise ShapeError(
             f"addr: input {tuple(input.shape)} cannot be expanded to the product's shape {shape}."
         )
-    if beta == 0:
-        return found
-    return (input if beta == 1 else input * beta) + found
+    d = promote_types(input.dtype, found.dtype)
+    if alpha != 1:
+        found = found * alpha
+    if beta != 0:
+        found = (input if beta == 1 else input * beta) + found
+    return found.to(d)
 
 
 @op(out=True, inplace=True)
