@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from backlit.native import objectcache
 from backlit.native.objectcache import ObjectCache, default_directory
 
 PAYLOAD = bytes(range(256)) * 64
 
 # Rewrites a few large entries for ever; the parent kills it at a random moment.
 WRITER = """
-import sys
+import runpy, sys
 from pathlib import Path
-from backlit.native.objectcache import ObjectCache
 
-cache = ObjectCache(Path(sys.argv[1]))
+# The module alone, without the package around it, so that 200 processes start quickly.
+cache = runpy.run_path(sys.argv[2])["ObjectCache"](Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
     for k in range(4):
@@ -33,7 +34,8 @@ def kill_writers(folder: Path, rounds: int) -> None:
     chance = random.Random(0)
     for _ in range(rounds):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE
+            [sys.executable, "-S", "-c", WRITER, str(folder), objectcache.__file__],
+            stdout=subprocess.PIPE,
         )
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
