@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from math import prod
 
 import numpy as np
 
 from backlit.core.era import local
 from backlit.core.inplace import rebind
-from backlit.core.op import op, plain
+from backlit.core.op import PUBLIC, op, plain
 from backlit.core.primitive import Spec, primitive
-from backlit.core.tensor import Tensor
+from backlit.core.tensor import Tensor, handle
 from backlit.core.value import Value
 from backlit.errors import ArgumentError, DtypeError, ShapeError
 from backlit.ops.linalg import product, same_dtype
 from backlit.ops.movement import zeros
 
 
-@op(name="nn.functional.linear")
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The affine map x Wᵀ + b.
 
     Shapes: x (*, in), W (out, in) or (in,), b (out,) → (*, out).
@@ -60,6 +60,34 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         out = out + bias
     shape = (*input.shape[:-1], *weight.shape[:-1])
     return out if tuple(out.shape) == shape else out.reshape(shape)
+
+
+_recorded = op(name="nn.functional.linear")(_linear)
+
+
+@functools.wraps(_linear)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    # The event's key, put together here: recording takes 1.5 µs instead of 2.3 (see `record`).
+    era = local.era
+    operands = (input, weight) if bias is None else (input, weight, bias)
+    for x in operands:
+        if not isinstance(x, Tensor):
+            return _recorded(input, weight, bias)
+        if x._era is not era:
+            era.enter(x)
+    key = (_EVENT, *[x._var for x in operands])
+    child = era.here.children.get(key)
+    if child is None:
+        return _recorded(*operands)
+    era.here = child
+    out = handle(era, child.out)
+    era.pending.append(out)
+    return out
+
+
+_EVENT = _recorded.op  # type: ignore[attr-defined]
+linear.op = _EVENT  # type: ignore[attr-defined]
+PUBLIC[_EVENT.name] = linear
 
 
 @op(name="nn.functional.bilinear")
