@@ -314,4 +314,73 @@ def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Cal
     return jacfwd(jacrev(func, argnums), argnums)
 
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "vjp", "vmap"]
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: dict[str, Tensor] | Sequence[dict[str, Tensor]],
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """Call ``module`` with other tensors in place of its parameters and buffers.
+
+    Args:
+        module: an `nn.Module`; it is as before when the call returns.
+        parameter_and_buffer_dicts: full name → tensor, in one dict or several.
+        args, kwargs: what the module is called with; ``args`` may be a single tensor.
+        tie_weights: whether a tensor held under several names is replaced under all of them.
+        strict: whether every parameter and buffer must be given.
+
+    Raises:
+        KeyError: if a name is not one of the module's, or with ``strict`` if one is missing.
+
+    >>> import backlit
+    >>> layer = backlit.nn.Linear(2, 1)
+    >>> other = {"weight": backlit.ones(1, 2), "bias": backlit.zeros(1)}
+    >>> functional_call(layer, other, backlit.tensor([[3.0, 4.0]]))
+    tensor([[7.]])
+    """
+    dicts = parameter_and_buffer_dicts
+    given: dict[str, Tensor] = {}
+    for part in [dicts] if isinstance(dicts, dict) else dicts:
+        given.update(part)
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+    unknown = sorted(given.keys() - own.keys())
+    missing = sorted(own.keys() - given.keys()) if strict else []
+    if unknown or missing:
+        raise KeyError(
+            f"functional_call: unexpected names {unknown}, missing names {missing}; the module has "
+            f"{sorted(own)}."
+        )
+    if tie_weights:
+        by_tensor = {id(own[name]): t for name, t in given.items()}
+        given = {name: by_tensor[id(t)] for name, t in own.items() if id(t) in by_tensor}
+    places = []
+    for name, t in given.items():
+        path, _, attribute = name.rpartition(".")
+        places.append((vars(module.get_submodule(path)), attribute, own[name], t))
+    try:
+        for held, attribute, _, t in places:
+            held[attribute] = t
+        positional = args if isinstance(args, tuple) else () if args is None else (args,)
+        return module(*positional, **(kwargs or {}))
+    finally:
+        for held, attribute, old, _ in places:
+            held[attribute] = old
+
+
+__all__ = [
+    "functional_call",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "vjp",
+    "vmap",
+]

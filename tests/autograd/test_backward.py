@@ -199,6 +199,7 @@ def test_overwriting_a_saved_value_names_both_lines(look: bool) -> None:
     A recording that is recognised names the lines where it was first met, hence the empty trie.
     """
     trie.clear()
+    backlit.flush()
     x = leaf(1.0, 2.0)
     y = x.exp()
     saved = _line() - 1

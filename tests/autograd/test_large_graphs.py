@@ -27,6 +27,7 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(engine.Sweep, "apply", counted)
     trie.clear()
+    backlit.flush()
     return count
 
 
@@ -97,6 +98,7 @@ def test_work_is_linear(graph: Callable[[int], object], visits: list[int]) -> No
     graph(2_000)
     small, visits[0] = visits[0], 0
     trie.clear()
+    backlit.flush()
     graph(4_000)
     assert 1.8 * small <= visits[0] <= 2.2 * small
     assert visits[0] <= 4_000 + 100

@@ -21,8 +21,6 @@ ENGINE = {
     "function": "runs a user's Python function",
     "convert": "rounds; its gradient is that of the unrounded value",
 }
-# Operands by which no closed form of the derivative is known (nor does PyTorch have one).
-NO_DERIVATIVE = {"zeta": 0, "igamma": 0, "igammac": 0}
 Test = Callable[[Primitive, Sample], None]
 
 
@@ -48,7 +46,7 @@ def elementwise(card: Primitive) -> bool:
 def tensors(
     card: Primitive, sample: Sample, dtype: Any = None, *, requires_grad: bool = False
 ) -> list[Any]:
-    """The operands as tensors: floating ones in ``dtype``, and requiring grad where asked."""
+    """The operands as tensors: floating ones in ``dtype``, requiring grad where there is a rule."""
     made: list[Any] = []
     for i, a in enumerate(sample.operands):
         if not isinstance(a, np.ndarray):
@@ -57,7 +55,7 @@ def tensors(
         t = backlit.tensor(a)
         if t.dtype.is_floating_point:
             t = t.to(dtype) if dtype is not None else t
-            made.append(t.requires_grad_(requires_grad and NO_DERIVATIVE.get(card.name) != i))
+            made.append(t.requires_grad_(requires_grad and card.rule_of(i)[0] is not None))
         else:
             made.append(t)
     return made

@@ -15,12 +15,17 @@ from backlit.autograd.derivative import gradient, push_forward
 from backlit.core.primitive import PRIMITIVES, Primitive
 from backlit.errors import DtypeError, GradcheckError
 from backlit.ops.samples import Sample, samples_of
-from tests.laws.cards import ENGINE, apply, cards, differentiable, elementwise, tensors
+from tests.laws.cards import (
+    ENGINE,
+    apply,
+    cards,
+    differentiable,
+    elementwise,
+    tensors,
+)
 
 WITHOUT = Path(__file__).with_name("without_samples.txt")
 DTYPES = [backlit.float64, backlit.float32, backlit.float16, backlit.bfloat16]
-# Second derivatives at these samples are not defined, or central differences cannot resolve them.
-ONCE_ONLY: dict[str, str] = {}
 
 
 def without_samples() -> list[str]:
@@ -38,7 +43,7 @@ def test_every_card_has_samples() -> None:
 def test_shape_rule_says_what_is_computed(card: Primitive, sample: Sample, dtype: Any) -> None:
     """Shape and dtype of the arrays are those that the card's rule announced, in every dtype."""
     try:
-        found = apply(card, tensors(sample, dtype), sample)
+        found = apply(card, tensors(card, sample, dtype), sample)
     except DtypeError:
         assert dtype is not backlit.float64
         return
@@ -51,7 +56,7 @@ def test_shape_rule_says_what_is_computed(card: Primitive, sample: Sample, dtype
 def test_programs_verify(card: Primitive, sample: Sample) -> None:
     """The program of one card, and of its gradients, passes the verifier."""
     with backlit.config.flags(verify=True):
-        found = apply(card, tensors(sample, requires_grad=True), sample)
+        found = apply(card, tensors(card, sample, requires_grad=True), sample)
         total = [t.sum() for t in found if t.requires_grad]
         if total and card.name not in ENGINE:
             sum(total[1:], total[0]).backward()
@@ -62,7 +67,7 @@ def test_programs_verify(card: Primitive, sample: Sample) -> None:
 @cards(differentiable)
 def test_gradient_is_the_derivative(card: Primitive, sample: Sample) -> None:
     """Gradients equal central differences; a batched backward pass equals one pass per row."""
-    operands = tensors(sample, backlit.float64, requires_grad=True)
+    operands = tensors(card, sample, backlit.float64, requires_grad=True)
 
     def function(*args: Any) -> Any:
         return tuple(t for t in apply(card, list(args), sample) if t.requires_grad)
@@ -73,9 +78,7 @@ def test_gradient_is_the_derivative(card: Primitive, sample: Sample) -> None:
 @cards(differentiable)
 def test_second_derivative(card: Primitive, sample: Sample) -> None:
     """Gradients of gradients equal central differences of gradients."""
-    if card.name in ONCE_ONLY:
-        pytest.skip(ONCE_ONLY[card.name])
-    operands = tensors(sample, backlit.float64, requires_grad=True)
+    operands = tensors(card, sample, backlit.float64, requires_grad=True)
 
     def function(*args: Any) -> Any:
         return tuple(t for t in apply(card, list(args), sample) if t.requires_grad)
@@ -86,7 +89,7 @@ def test_second_derivative(card: Primitive, sample: Sample) -> None:
 @cards(differentiable)
 def test_forward_mode_is_the_adjoint(card: Primitive, sample: Sample) -> None:
     """⟨vjp(g), t⟩ = ⟨g, jvp(t)⟩ for random g and t."""
-    operands = tensors(sample, backlit.float64, requires_grad=True)
+    operands = tensors(card, sample, backlit.float64, requires_grad=True)
     inputs = [t for t in operands if isinstance(t, backlit.Tensor) and t.requires_grad]
     found = [t for t in apply(card, operands, sample) if t.requires_grad]
     rng = np.random.default_rng(0)
@@ -104,9 +107,9 @@ def test_forward_mode_is_the_adjoint(card: Primitive, sample: Sample) -> None:
 @cards()
 def test_lazy_equals_eager(card: Primitive, sample: Sample) -> None:
     """Computed at once or recorded first: the same bits."""
-    lazy = [t.tolist() for t in apply(card, tensors(sample), sample)]
+    lazy = [t.tolist() for t in apply(card, tensors(card, sample), sample)]
     with backlit.eager():
-        eager = [t.tolist() for t in apply(card, tensors(sample), sample)]
+        eager = [t.tolist() for t in apply(card, tensors(card, sample), sample)]
     assert repr(lazy) == repr(eager)
 
 
@@ -118,7 +121,7 @@ def test_strides_do_not_matter(card: Primitive, sample: Sample) -> None:
         for a in sample.operands
     ]
     found = apply(card, strided, sample)
-    for t, expected in zip(found, apply(card, tensors(sample), sample), strict=True):
+    for t, expected in zip(found, apply(card, tensors(card, sample), sample), strict=True):
         np.testing.assert_allclose(t.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
 
 
@@ -133,7 +136,7 @@ def test_special_values_keep_dtype_and_shape(card: Primitive, sample: Sample, va
         ),
         sample.attributes,
     )
-    for t in apply(card, tensors(special, requires_grad=True), special):
+    for t in apply(card, tensors(card, special, requires_grad=True), special):
         assert t.detach().numpy().dtype == t.dtype.numpy
         if t.requires_grad:
             t.sum().backward()
@@ -144,14 +147,14 @@ def test_empty_and_scalar_operands(card: Primitive, sample: Sample) -> None:
     """Elementwise cards map empty to empty, and 0-d to 0-d."""
     for pick in (lambda a: np.zeros((0, 3), a.dtype), lambda a: np.array(a.reshape(-1)[0])):
         other = Sample(tuple(pick(np.asarray(a)) for a in sample.operands), sample.attributes)
-        for t in apply(card, tensors(other), other):
+        for t in apply(card, tensors(card, other), other):
             assert t.numpy().shape == other.operands[0].shape
 
 
 @cards(lambda card: card.name not in ENGINE)
 def test_vmap_is_a_loop(card: Primitive, sample: Sample) -> None:
     """Mapping a card over examples equals applying it to each example."""
-    operands = tensors(sample)
+    operands = tensors(card, sample)
     where = [i for i, t in enumerate(operands) if isinstance(t, backlit.Tensor)]
     if not where:
         pytest.skip("no operand is a tensor")
@@ -205,11 +208,17 @@ def test_error_samples(card: Primitive, operands: Any, message: str) -> None:
 # -- tests of the laws ----------------------------------------------------------------------------
 
 
+def forget() -> None:
+    """Begin with an empty trie, in this thread's recording too."""
+    backlit.core.position.trie.clear()
+    backlit.flush()
+
+
 @pytest.fixture
 def fresh_trie() -> Any:
-    backlit.core.position.trie.clear()
+    forget()
     yield
-    backlit.core.position.trie.clear()
+    forget()
 
 
 @pytest.mark.usefixtures("fresh_trie")

@@ -66,9 +66,15 @@ def test_lazy_equals_torch(source: str) -> None:
 # -- tests of the test ----------------------------------------------------------------------------
 
 
+def forget() -> None:
+    """Begin with an empty trie, in this thread's recording too."""
+    backlit.core.position.trie.clear()
+    backlit.flush()
+
+
 def _breaks(monkeypatch: pytest.MonkeyPatch, source: str) -> list[str]:
     """Differences from PyTorch's semantics, as recorded beforehand from an unbroken run."""
-    backlit.core.position.trie.clear()
+    forget()
     return differences(source, "broken", run(source, backlit), "sound", SOUND[source])
 
 
@@ -82,7 +88,7 @@ def sound_outcomes() -> Any:
     for source in (GRADIENT, INPLACE):
         SOUND[source] = run(source, backlit)
     yield
-    backlit.core.position.trie.clear()
+    forget()
 
 
 @pytest.mark.usefixtures("sound_outcomes")

@@ -153,6 +153,7 @@ def test_G13_each_node_is_visited_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine.Sweep, "apply", noted)
     backlit.core.position.trie.clear()
+    backlit.flush()
     x = leaf(1.1)
     y = x
     for _ in range(50):

@@ -13,7 +13,7 @@ from tests.meta.sources import Module, modules
 LAYERS = (
     ("errors", "config"),
     ("core",),
-    ("ops", "autograd", "linalg", "special"),
+    ("ops", "autograd", "func", "linalg", "special"),
     ("compiler",),
     ("native",),
     ("nn",),

@@ -93,6 +93,7 @@ def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
         if detached and grad and new.requires_grad:  # the history is the view's own, not its base's
             x.edge = new._x.edge if new._x is not None and new._data is not None else None
             adopt(t, new)
+            mark_stale(t)
         return t
     if t.requires_grad:
         if leaf:

@@ -86,7 +86,7 @@ def join(t: Tensor, of: Tensor, moves: tuple[Move, ...], grad: bool) -> None:
     """Make ``t`` a view of ``of``, or of the base that ``of`` is itself a view of."""
     base = of
     x = of._x
-    if x is not None and x.view is not None and not _is_leaf_view(of):
+    if x is not None and x.view is not None and not _begins_history(of):
         base = x.view.base
         moves = x.view.moves + moves
         grad = grad and x.view.grad
@@ -103,11 +103,13 @@ def join(t: Tensor, of: Tensor, moves: tuple[Move, ...], grad: bool) -> None:
     views.append(weakref.ref(t))
 
 
-def _is_leaf_view(t: Tensor) -> bool:
-    """Whether the view ``t`` collects gradients itself; views of it then begin their history there."""
+def _begins_history(t: Tensor) -> bool:
+    """Whether the view ``t`` is a leaf or detached: the history of its views goes back to it only."""
     from backlit.core.inplace import is_leaf
 
-    return t.requires_grad and is_leaf(t)
+    view = extra(t).view
+    assert view is not None
+    return view.detached() or (t.requires_grad and is_leaf(t))
 
 
 # -- views of realized tensors are made at once -----------------------------------------------------
@@ -234,6 +236,8 @@ def mark_stale(base: Tensor) -> None:
             if view is not None:
                 if view._var.requires_grad is not base._var.requires_grad:
                     _match(view, base)
+                if view._era is None and view._data is None:
+                    continue  # stale already, and its own views with it
                 view._era = None
                 view._data = None
                 mark_stale(view)
@@ -257,12 +261,12 @@ def refresh(t: Tensor) -> None:
     view = x.view if x is not None else None
     if view is None:
         raise BacklitError("a tensor without value is not a view; this is a bug in backlit.")
-    from backlit.core.inplace import leaf_
+    from backlit.core.inplace import is_leaf, leaf_
 
     era = local.era
     grad = era.here.grad
     base = view.base
-    leaf = _is_leaf_view(t)
+    leaf = t._var.requires_grad and is_leaf(t)
     if grad is not view.grad:
         era.set_grad(view.grad)
     try:
