@@ -39,10 +39,18 @@ def library_state() -> dict[str, Any]:
     return state
 
 
+# One per process, started when first needed and never stopped.
+PROCESS_THREADS = {"backlit-compiler"}
+
+
 def threads_left(before: set[threading.Thread]) -> list[str]:
     """Names of the threads that were started since and do not finish within the grace period."""
     deadline = time.monotonic() + THREAD_GRACE_S
-    started = [thread for thread in threading.enumerate() if thread not in before]
+    started = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and thread.name not in PROCESS_THREADS
+    ]
     for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
     return sorted(thread.name for thread in started if thread.is_alive())

@@ -14,8 +14,9 @@ from typing import Any
 
 from backlit.core.primitive import Elementwise
 from backlit.core.program import Program
-from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
+from backlit.core.value import Constant, Node, Result, Value
 from backlit.native.expression import Call, Const, Expression, Reduce
+from backlit.native import scalar
 from backlit.native.expression import Input as Operand
 from backlit.native.scalar import FLOATS, NotLowered, Term, lower
 
@@ -81,13 +82,27 @@ class ColumnSum:
 
 
 @dataclass
+class Lookup:
+    """`pick` (out[i] = x[i, index[i]]) or `place`, its transpose."""
+
+    name: str
+    x: Ref
+    index: Ref
+    rows: int
+    cols: int
+    ignore: int
+    out: Value
+    node: Node
+
+
+@dataclass
 class Source:
     """Nodes that run as NumPy source."""
 
     nodes: list[Node]
 
 
-Step = Kernel | Product | ColumnSum | Source
+Step = Kernel | Product | ColumnSum | Lookup | Source
 
 
 class Lowering:
@@ -146,12 +161,17 @@ class Lowering:
         out = node.outs[0]
         if len(node.outs) > 1 or out.dtype.name not in _DTYPES or out.numel == 0:
             return "source"
+        if card.name in ("pick", "place"):
+            return "lookup" if self._is_lookup(node) else "source"
         if any(a.dtype.name not in _DTYPES or a.numel == 0 for a in node.args):
             return "source"
         if isinstance(card, Elementwise):
             return "fused" if self._fits(node) and _expression_exists(node) else "source"
         if card.name == "convert":
             return "fused" if out.dtype.name in FLOATS and self._fits(node) else "source"
+        if card.name in ("softmax", "log_softmax"):
+            last = node.attrs["dim"] == out.ndim - 1
+            return "fused" if last and out.dtype.name in FLOATS and self._fits(node) else "source"
         if card.name in _REDUCTIONS and node.args[0].dtype.name in FLOATS:
             return self._reduction(node)
         if card.name == "matmul" and out.dtype.name in FLOATS:
@@ -161,7 +181,10 @@ class Lowering:
     def _fits(self, node: Node) -> bool:
         """Whether each operand is constant, a row, a column or the whole of the index space."""
         space = tuple(node.outs[0].shape)
-        return all(self.extent(a, space) is not None for a in node.args)
+        extents = {self.extent(a, space) for a in node.args}
+        # A kernel writes one number per row of what does not vary within rows.
+        is_spread = space[-1:] in ((), (1,)) or bool(extents & {"full", "row"})
+        return None not in extents and is_spread
 
     def _reduction(self, node: Node) -> str:
         x = self.ref(node.args[0])
@@ -173,6 +196,19 @@ class Lowering:
         if node.primitive.name == "sum" and dims == tuple(range(len(dims))):
             return "colsum"
         return "source"
+
+    def _is_lookup(self, node: Node) -> bool:
+        """Rows of float numbers, one whole-number index each."""
+        x, index = (self.ref(a) for a in node.args)
+        matrix = x.shape if node.primitive.name == "pick" else tuple(node.outs[0].shape)
+        return (
+            node.args[0].dtype.name in FLOATS
+            and node.args[1].dtype.name == "int64"
+            and len(matrix) == 2
+            and node.attrs["dim"] == 1
+            and index.is_contiguous
+            and (x.is_contiguous or (len(x.shape) == 1 and x.strides == (0,)))
+        )
 
     def _is_product(self, node: Node) -> bool:
         return all(
@@ -213,11 +249,12 @@ class Lowering:
         source = ref.value
         if not isinstance(source, Result):
             return False
-        kind = self.kind[source.node.outs[0].id]
+        made_by = self.nodes[source.id]  # not source.node: passes rewrite nodes, never values
+        kind = self.kind[made_by.outs[0].id]
         if kind not in ("fused", "reduce") or self.kind[node.outs[0].id] not in ("fused", "reduce"):
             return False
         space = self.space_of(node)
-        if self.space_of(source.node) != space:
+        if self.space_of(made_by) != space:
             return False
         if self.kind[node.outs[0].id] == "reduce":
             return kind == "fused" and ref.is_contiguous
@@ -282,6 +319,12 @@ class Lowering:
                 clusters.setdefault(self.space_of(node), []).append(node)
             elif kind == "product":
                 steps.append(Product(self.ref(node.args[0]), self.ref(node.args[1]), node.outs[0], node))
+            elif kind == "lookup":
+                x, index = (self.ref(a) for a in node.args)
+                name = node.primitive.name
+                rows, cols = x.shape if name == "pick" else tuple(node.outs[0].shape)
+                ignore = node.attrs["ignore"]
+                steps.append(Lookup(name, x, index, rows, cols, ignore, node.outs[0], node))
             elif kind == "colsum":
                 x = self.ref(node.args[0])
                 rows = prod(x.shape[: len(node.attrs["dims"])])
@@ -325,6 +368,9 @@ class Lowering:
             if source.id in inside:
                 return terms[source.id]
             if isinstance(source, Constant) and source.array.ndim == 0:
+                if source.dtype.name == "bool":  # a mask cannot be a constant of a kernel
+                    one = Const(1.0, FLOATS[0])
+                    return Term(Call("eq", (one, Const(float(source.array), FLOATS[0]))), "bool")
                 return Term(Const(float(source.array), source.dtype.name), source.dtype.name)
             extent = extent or "full"
             if prod(space) == 1:
@@ -345,7 +391,9 @@ class Lowering:
                 )
                 continue
             parts = [operand(a, self.extent(a, space)) for a in node.args]
-            if node.primitive.name == "convert":
+            if node.primitive.name in ("softmax", "log_softmax"):
+                terms[out.id] = _softmax(parts[0], node.primitive.name == "log_softmax")
+            elif node.primitive.name == "convert":
                 terms[out.id] = Term(Call(out.dtype.name, (parts[0].expression,)), out.dtype.name)
             else:
                 terms[out.id] = lower(node.primitive, parts, out.dtype.name)  # type: ignore[arg-type]
@@ -372,6 +420,14 @@ class Lowering:
         return False
 
 
+def _softmax(x: Term, logarithm: bool) -> Term:
+    """softmax or its logarithm along the last dimension."""
+    shifted = x - Term(Reduce("max", x.expression), x.dtype)
+    powers = scalar.call("exp", shifted)
+    total = Term(Reduce("sum", powers.expression), x.dtype)
+    return shifted - scalar.call("log", total) if logarithm else powers / total
+
+
 def _expression_exists(node: Node) -> bool:
     """Whether the card's scalar function has a native form for these dtypes."""
     terms = [Term(Const(0.5, a.dtype.name), a.dtype.name) for a in node.args]
@@ -394,6 +450,3 @@ def _leading(ref: Ref) -> tuple[bool, int] | None:
         if t >= m or n == 1:
             return True, max(t, m, 1)
     return None
-
-
-__all__ = ["ColumnSum", "Input", "Kernel", "Lowering", "Product", "Ref", "Scalar", "Source", "Step"]

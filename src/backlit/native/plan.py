@@ -19,11 +19,12 @@ import numpy as np
 from backlit.compiler.source import Runner
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
-from backlit.errors import BacklitError
+from backlit.errors import BacklitError, IndexOutOfRange
 from backlit.native import elementwise
 from backlit.native.lower import (
     ColumnSum,
     Kernel,
+    Lookup,
     Lowering,
     Product,
     Ref,
@@ -32,10 +33,11 @@ from backlit.native.lower import (
     _leading,
     contiguous,
 )
-from backlit.native.runtime import runtime
+from backlit.native.runtime import FAILED, runtime
 
 _ALIGNMENT = 64
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
+_WITH_REDUCTIONS = ("sum", "amax", "amin", "softmax", "log_softmax")
 _LONG = 2_000_000  # elements of work from which other Python threads may run meanwhile
 _LETTER = {"float32": "s", "float64": "d"}
 
@@ -59,7 +61,7 @@ class Segment:
 
     table: Any
     address: int
-    n_entries: int
+    steps: list[Step]
 
 
 @dataclass
@@ -258,15 +260,24 @@ class Plan:
                     _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
                 )  # fmt: skip
                 entries.append((native.entry(_LETTER[step.out.dtype.name] + "gemm"), at))
+            elif isinstance(step, Lookup):
+                at = address(step.x.value)
+                address(step.index.value)
+                address(step.out)
+                step_of_x = int(any(step.x.strides))
+                table.add(step.rows, step.cols, step.ignore, step_of_x)
+                letter = _LETTER[step.out.dtype.name]
+                entries.append((native.entry(letter + step.name), at))
             elif isinstance(step, ColumnSum):
                 at = address(step.x.value)
                 address(step.out)
                 table.add(step.rows, step.cols)
                 entries.append((native.entry(_LETTER[step.out.dtype.name] + "colsum"), at))
-        return self._freeze(table, patches, list(numbers.values()), entries, inner)
+        return self._freeze(steps, table, patches, list(numbers.values()), entries, inner)
 
     def _freeze(
         self,
+        steps: list[Step],
         table: Table,
         patches: list[tuple[int, int, int]],
         numbers: list[tuple[int, Any, int]],
@@ -294,7 +305,7 @@ class Plan:
             base + 8 * entry_at, len(entries),
         )  # fmt: skip
         self.keep.append(words)
-        return Segment(words, base + 8 * head_at, len(entries))
+        return Segment(words, base + 8 * head_at, steps)
 
     def _piece(self, step: Source) -> Piece:
         """The nodes of ``step``, and the views they read through, as NumPy source."""
@@ -327,9 +338,10 @@ class Plan:
             node = stack.pop()
             found[node.outs[0].id] = node
             for a in node.args:
-                if isinstance(a, Result) and self.lowering.kind.get(a.node.outs[0].id) == "view":
-                    stack.append(self.lowering.nodes[a.id])
-        return [found[k] for k in sorted(found)]
+                source = self.lowering.nodes.get(a.id)
+                if source is not None and self.lowering.kind[source.outs[0].id] == "view":
+                    stack.append(source)
+        return [n for n in self.program.nodes if n.outs[0].id in found]
 
     # -- running ------------------------------------------------------------------------------
 
@@ -356,8 +368,9 @@ class Plan:
         call = self.native.run_without_gil if self.work > _LONG else self.native.run
         for segment in self.segments:
             if type(segment) is Segment:
-                if call(id(inputs), id(outputs), id(scalars), segment.address):
-                    self._run_unusual(segment, inputs, outputs, scalars)
+                status = call(id(inputs), id(outputs), id(scalars), segment.address)
+                if status:
+                    self._run_unusual(status, segment, inputs, outputs, scalars)
             else:
                 self._run_piece(segment, inputs, outputs, scalars)
         if self.pick is not None:
@@ -365,15 +378,25 @@ class Plan:
         return [self._result(r, inputs, outputs) for r in self.returns]
 
     def _run_unusual(
-        self, segment: Segment, inputs: list[Any], outputs: list[Any], scalars: list[Any]
+        self,
+        status: int,
+        segment: Segment,
+        inputs: list[Any],
+        outputs: list[Any],
+        scalars: list[Any],
     ) -> None:
         """Run a segment whose arrays are not contiguous, or whose numbers are not floats."""
+        if status >= FAILED:
+            raise _out_of_range(segment.steps[status - FAILED])
         arrays = [a if a.flags.c_contiguous else a.copy() for a in inputs]
         self.odd_numbers = frozenset(
             i for i, x in enumerate(scalars) if i in self.numbers_read and type(x) is not float
         )
         numbers = [float(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
-        if self.native.run(id(arrays), id(outputs), id(numbers), segment.address):
+        status = self.native.run(id(arrays), id(outputs), id(numbers), segment.address)
+        if status >= FAILED:
+            raise _out_of_range(segment.steps[status - FAILED])
+        if status:
             raise BacklitError("a native program refused its operands; this is a bug in backlit.")
 
     def _run_piece(
@@ -404,12 +427,21 @@ class Plan:
         return np.lib.stride_tricks.as_strided(np.ascontiguousarray(array), ref.shape, steps)
 
 
+def _out_of_range(step: Step) -> Exception:
+    """The error for an index that a native kernel refused."""
+    assert isinstance(step, Lookup)
+    return IndexOutOfRange(
+        f"{step.name}: an index is out of bounds for {step.cols} classes (0 to {step.cols - 1}) "
+        f"[recorded at {step.node.where}]"
+    )
+
+
 def _space(step: Kernel, out: Value) -> tuple[int, ...]:
     return tuple(out.shape)
 
 
 def _has_reduction(step: Kernel) -> bool:
-    return any(n.primitive.name in ("sum", "amax", "amin") for n in step.nodes)
+    return any(n.primitive.name in _WITH_REDUCTIONS for n in step.nodes)
 
 
 def _written(step: Step) -> list[Value]:
@@ -425,6 +457,8 @@ def _read(step: Step, lowering: Lowering) -> list[Value]:
         return step.inputs
     if isinstance(step, Product):
         return [step.a.value, step.b.value]
+    if isinstance(step, Lookup):
+        return [step.x.value, step.index.value]
     if isinstance(step, ColumnSum):
         return [step.x.value]
     return [lowering.ref(a).value for n in step.nodes for a in n.args]
@@ -435,7 +469,7 @@ def _work(step: Step) -> int:
         return step.rows * step.cols * len(step.nodes)
     if isinstance(step, Product):
         return step.a.shape[0] * step.a.shape[1] * step.b.shape[1]
-    if isinstance(step, ColumnSum):
+    if isinstance(step, (ColumnSum, Lookup)):
         return step.rows * step.cols
     return sum(n.outs[0].numel for n in step.nodes)
 

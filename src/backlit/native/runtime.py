@@ -25,9 +25,11 @@ _ARRAY_FLAGS = 64  # PyArrayObject.flags
 _FLOAT_VALUE = 16  # PyFloatObject.ob_fval
 _OBJECT_TYPE = 8  # PyObject.ob_type
 _ALIGNED_AND_CONTIGUOUS = 0x0101
+FAILED = 1 << 32  # added to the number of the entry that refused its operands
 
 # run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
-# patch n - 1 (an array that is not contiguous), n < 0 for number -n - 1 (not a float).
+# patch n - 1 (an array that is not contiguous), n < 0 for number -n - 1 (not a float),
+# n >= 2**32 for entry n - 2**32 (an index out of range).
 # table: {patches, n, numbers, n, entries, n}; a patch is {list, index, destination}, a number is
 # {index, destination, is double}, an entry is {function, arguments}.
 _LOOP = f"""
@@ -139,15 +141,20 @@ entry.one:
   %function = load ptr, ptr %e
   %arguments.at = getelementptr ptr, ptr %e, i64 1
   %arguments = load ptr, ptr %arguments.at
-  call void %function(ptr %arguments)
-  br label %entry
+  %failed = call i64 %function(ptr %arguments)
+  %is.fine = icmp eq i64 %failed, 0
+  br i1 %is.fine, label %entry, label %entry.failed
+
+entry.failed:
+  %code = add i64 %k, {FAILED}
+  ret i64 %code
 
 done:
   ret i64 0
 }}
 
 ; arguments: {{kernel, inputs, outputs, rows, cols}}
-define void @fused(ptr %a) {{
+define i64 @fused(ptr %a) {{
   %kernel = load ptr, ptr %a
   %in.at = getelementptr i64, ptr %a, i64 1
   %in = load ptr, ptr %in.at
@@ -158,7 +165,7 @@ define void @fused(ptr %a) {{
   %cols.at = getelementptr i64, ptr %a, i64 4
   %cols = load i64, ptr %cols.at
   call void %kernel(ptr %in, ptr %out, i64 %rows, i64 %cols)
-  ret void
+  ret i64 0
 }}
 """
 
@@ -166,7 +173,7 @@ define void @fused(ptr %a) {{
 _GEMM = """
 declare void @cblas_{letter}gemm(i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
 
-define void @{letter}gemm(ptr %a) {{
+define i64 @{letter}gemm(ptr %a) {{
   %A = load ptr, ptr %a
   %B.at = getelementptr i64, ptr %a, i64 1
   %B = load ptr, ptr %B.at
@@ -189,13 +196,13 @@ define void @{letter}gemm(ptr %a) {{
   %tb.at = getelementptr i64, ptr %a, i64 10
   %tb = load i32, ptr %tb.at
   call void @cblas_{letter}gemm(i32 101, i32 %ta, i32 %tb, i32 %m, i32 %n, i32 %k, {type} 1.0, ptr %A, i32 %lda, ptr %B, i32 %ldb, {type} 0.0, ptr %C, i32 %ldc)
-  ret void
+  ret i64 0
 }}
 """
 
 # arguments: {x, out, rows, cols}; out[j] = sum over i of x[i][j], rows in order.
 _COLUMN_SUM = """
-define void @{letter}colsum(ptr %a) {{
+define i64 @{letter}colsum(ptr %a) {{
 start:
   %x = load ptr, ptr %a
   %out.at = getelementptr i64, ptr %a, i64 1
@@ -260,7 +267,122 @@ narrow.done:
   br label %narrow
 
 done:
-  ret void
+  ret i64 0
+}}
+"""
+
+# arguments: {x, index, out, rows, cols, ignore}; out[i] = x[i, index[i]], 0 where index[i] = ignore.
+# place: {g, index, out, rows, cols, ignore, step of g: 0 where all rows share one number}.
+_PICK = """
+define i64 @{letter}pick(ptr %a) {{
+start:
+  %x = load ptr, ptr %a
+  %index.at = getelementptr i64, ptr %a, i64 1
+  %index = load ptr, ptr %index.at
+  %out.at = getelementptr i64, ptr %a, i64 2
+  %out = load ptr, ptr %out.at
+  %rows.at = getelementptr i64, ptr %a, i64 3
+  %rows = load i64, ptr %rows.at
+  %cols.at = getelementptr i64, ptr %a, i64 4
+  %cols = load i64, ptr %cols.at
+  %ignore.at = getelementptr i64, ptr %a, i64 5
+  %ignore = load i64, ptr %ignore.at
+  br label %row
+
+row:
+  %i = phi i64 [0, %start], [%i.next, %stored]
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i, %rows
+  br i1 %more, label %one, label %done
+
+one:
+  %k.at = getelementptr i64, ptr %index, i64 %i
+  %k = load i64, ptr %k.at
+  %o = getelementptr {type}, ptr %out, i64 %i
+  %ignored = icmp eq i64 %k, %ignore
+  br i1 %ignored, label %zero, label %check
+
+zero:
+  store {type} 0.0, ptr %o
+  br label %stored
+
+check:
+  %inside = icmp ult i64 %k, %cols
+  br i1 %inside, label %take, label %bad
+
+bad:
+  ret i64 1
+
+take:
+  %base = mul i64 %i, %cols
+  %at = add i64 %base, %k
+  %p = getelementptr {type}, ptr %x, i64 %at
+  %v = load {type}, ptr %p
+  store {type} %v, ptr %o
+  br label %stored
+
+stored:
+  br label %row
+
+done:
+  ret i64 0
+}}
+
+; out[i, j] = g[i] where j = index[i] and index[i] is not ignored, else 0.
+define i64 @{letter}place(ptr %a) {{
+start:
+  %g = load ptr, ptr %a
+  %index.at = getelementptr i64, ptr %a, i64 1
+  %index = load ptr, ptr %index.at
+  %out.at = getelementptr i64, ptr %a, i64 2
+  %out = load ptr, ptr %out.at
+  %rows.at = getelementptr i64, ptr %a, i64 3
+  %rows = load i64, ptr %rows.at
+  %cols.at = getelementptr i64, ptr %a, i64 4
+  %cols = load i64, ptr %cols.at
+  %ignore.at = getelementptr i64, ptr %a, i64 5
+  %ignore = load i64, ptr %ignore.at
+  %step.at = getelementptr i64, ptr %a, i64 6
+  %step = load i64, ptr %step.at
+  %count = mul i64 %rows, %cols
+  %bytes = mul i64 %count, {align}
+  call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 %bytes, i1 false)
+  br label %row
+
+row:
+  %i = phi i64 [0, %start], [%i.next, %stored]
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i, %rows
+  br i1 %more, label %one, label %done
+
+one:
+  %k.at = getelementptr i64, ptr %index, i64 %i
+  %k = load i64, ptr %k.at
+  %ignored = icmp eq i64 %k, %ignore
+  br i1 %ignored, label %stored, label %check
+
+check:
+  %inside = icmp ult i64 %k, %cols
+  br i1 %inside, label %put, label %bad
+
+bad:
+  ret i64 1
+
+put:
+  %base = mul i64 %i, %cols
+  %at = add i64 %base, %k
+  %p = getelementptr {type}, ptr %out, i64 %at
+  %from = mul i64 %i, %step
+  %q = getelementptr {type}, ptr %g, i64 %from
+  %v = load {type}, ptr %q
+  store {type} %v, ptr %p
+  br label %stored
+
+stored:
+  br label %row
+
+done:
+  ret i64 0
 }}
 """
 
@@ -297,14 +419,15 @@ class Runtime:
     def __init__(self) -> None:
         host = jit.host()
         kinds = (("s", "float", "float32", 4), ("d", "double", "float64", 8))
-        parts = [_LOOP]
+        parts = [_LOOP, "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
         for letter, kind, dtype, align in kinds:
             parts.append(_GEMM.format(letter=letter, type=kind))
             width = host.width(dtype)
             parts.append(_COLUMN_SUM.format(letter=letter, type=kind, width=width, align=align))
+            parts.append(_PICK.format(letter=letter, type=kind, align=align))
         self.library = jit.engine().load(
             "\n".join(parts),
-            ["run", "fused", "sgemm", "dgemm", "scolsum", "dcolsum"],
+            ["run", "fused", *(k + n for k in "sd" for n in ("gemm", "colsum", "pick", "place"))],
             imports={
                 "float_type": id(float),
                 "cblas_sgemm": blas.address("sgemm"),
@@ -317,7 +440,7 @@ class Runtime:
         self.run_without_gil = releasing(self.library.address("run"))
 
     def entry(self, name: str) -> int:
-        """The address of an entry: fused, sgemm, dgemm, scolsum, dcolsum."""
+        """The address of an entry: fused, or s or d before gemm, colsum, pick, place."""
         return self.library.address(name)
 
 
