@@ -152,6 +152,8 @@ class _Mode:
         local.era.set_grad(self.mode)
 
     def __exit__(self, *exc: object) -> None:
+        if local.era.leaves:  # parameters were rewritten: the end of a training step
+            local.era.flush()
         local.era.set_grad(self._previous.pop())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -129,7 +129,8 @@ class Walk:
             with now.recording():
                 self._segment(era, gradients, asked)
             return
-        if now.here.n_values > _VALUES_LIMIT:  # keep recordings small, so that they repeat
+        again = bool(now.leaves) and bool(now.here.freed)  # a step was taken since the last pass
+        if again or now.here.n_values > _VALUES_LIMIT:  # keep recordings small, so that they repeat
             now.flush()
             now = local.era
         parts: list[Any] = ["backward", None if era is now else era.here, self.create, self.retain]
@@ -153,10 +154,10 @@ class Walk:
                 _release(era, detail)
         now.here = child
         for value, gradient in detail.asked:
-            self.found[era.sequence, value.id] = pend(now, gradient)
+            self.found[era.sequence, value.id] = _tensor(now, gradient)
         edges, handles, leaves = era.edges, era.handles, era.leaves
         for value, gradient in detail.emitted:
-            g = pend(now, gradient)
+            g = _tensor(now, gradient)
             if isinstance(value, Input):
                 self.arrive(edges.get(value.index) or handles[value.index], g)
             else:
@@ -243,6 +244,19 @@ class Walk:
 def _has_user_hooks(era: Era) -> bool:
     """Whether functions are to be called during the walk (and not only gradients kept)."""
     return any(t._x is not None and t._x.hooks for t in (era.hooks or {}).values())
+
+
+def _tensor(now: Era, value: Value) -> Tensor:
+    """A tensor for ``value`` of the present recording: the very one that entered, if one did."""
+    if not isinstance(value, Input):
+        return pend(now, value)
+    entered: Tensor | None = now.handles[value.index]
+    if entered is not None and entered._era is now and entered._var is value:
+        return entered
+    t = pend(now, value)
+    if value.index in now.edges:
+        extra(t).edge = now.edges[value.index]
+    return t
 
 
 class Detail:
