@@ -307,3 +307,26 @@ def test_zero_times_infinity() -> None:
     assert str(masked()) == "[nan, 0.25]"
     with backlit.config.flags(zero_upstream=True):
         assert masked() == [0.0, 0.25]
+
+
+def test_gradients_have_history_in_eager_mode_too() -> None:
+    """With create_graph a gradient is no leaf, also where it passed through several recordings."""
+    with backlit.eager():
+        x = leaf(0.5)
+        h = x.tanh()
+        (g,) = backlit.autograd.grad(h.tanh().sum(), [h], create_graph=True)
+        assert not g.is_leaf
+        (second,) = backlit.autograd.grad(g.sum(), [x])
+    t, d = np.tanh(np.tanh(0.5)), 1 - np.tanh(0.5) ** 2
+    np.testing.assert_allclose(second.tolist(), [-2 * t * (1 - t**2) * d])
+
+
+def test_eager_mode_sees_overwritten_values() -> None:
+    """A saved input that changed before backward is refused, recorded or not."""
+    with backlit.eager():
+        x = leaf(1.0, 2.0)
+        y = (x * x).sum()
+        with backlit.no_grad():
+            x.mul_(2.0)
+        with pytest.raises(GradientError, match="modified by an inplace operation: mul at"):
+            y.backward()

@@ -507,9 +507,7 @@ def _release(era: Era, detail: Detail) -> None:
             era.saved.pop(i, None)
 
 
-def _reachable(
-    era: Era, gradients: Arrived, asked: set[int], leaves: set[int]
-) -> set[int]:
+def _reachable(era: Era, gradients: Arrived, asked: set[int], leaves: set[int]) -> set[int]:
     """Ids of the values that depend on something wanted: asked values, leaves, older history."""
     found = set(asked)
     order: dict[int, Node] = {}

@@ -174,8 +174,8 @@ class Era:
         self.inputs = [a if i in indices else None for i, a in enumerate(self.inputs)]  # type: ignore[misc]
         for i in indices:
             t = self.handles[i]
-            if t is not None and t._x is not None:
-                self.versions[i] = t._x.version
+            if t is not None:
+                self.versions[i] = t._x.version if t._x is not None else 0
 
     def array_of(self, value: Value) -> Array | Number:
         """The array that ``value`` had in this closed recording (kept for backward)."""
