@@ -23,6 +23,7 @@ from backlit.ops import linalg_lu as linalg_lu
 from backlit.ops import linalg_norm as linalg_norm
 from backlit.ops import linalg_solve as linalg_solve
 from backlit.ops import loss as loss
+from backlit.ops import loss_likelihood as loss_likelihood
 from backlit.ops import loss_linear as loss_linear
 from backlit.ops import loss_margin as loss_margin
 from backlit.ops import masked as masked

@@ -10,7 +10,7 @@ import numpy as np
 from backlit.core.era import local
 from backlit.core.inplace import rebind
 from backlit.core.op import PUBLIC, op, plain
-from backlit.core.primitive import Spec, primitive
+from backlit.core.primitive import Primitive, Spec, primitive
 from backlit.core.tensor import Tensor, handle
 from backlit.core.value import Value
 from backlit.errors import ArgumentError, DtypeError, ShapeError
@@ -142,10 +142,11 @@ take_rows_card = primitive(
 
 
 def _rows_of(g: Tensor, index: Tensor) -> Tensor:
-    return take_rows_card(g, index)
+    found: Tensor = take_rows_card(g, index)
+    return found
 
 
-sum_rows_card = primitive(
+sum_rows_card: Primitive = primitive(
     "sum_rows",
     "g index",
     shape=_sum_rows_shape,
@@ -181,10 +182,9 @@ def _lookup(
         raise ShapeError(
             f"embedding: 'weight' must be 2-D, but its shape is {tuple(weight.shape)}."
         )
-    out = take_rows_card(weight, input)
+    out: Tensor = take_rows_card(weight, input)
     if padding_idx is None and not scale_grad_by_freq:
         return out
-    # The values stay; the gradient is scaled: factor · (x - detached x) + detached x.
     factor = local.era.constant(1.0, weight.dtype)
     if padding_idx is not None:
         factor = factor * (input != padding_idx).to(weight.dtype)
@@ -192,7 +192,8 @@ def _lookup(
         ones = zeros(tuple(input.shape), weight.dtype) + 1
         counts = sum_rows_card(ones, input, n=weight.shape[0])
         factor = factor / take_rows_card(counts, input)
-    return scale_gradient_card(out, factor.unsqueeze(-1).expand(tuple(out.shape)))
+    found: Tensor = scale_gradient_card(out, factor.unsqueeze(-1).expand(tuple(out.shape)))
+    return found
 
 
 @op(name="nn.functional.embedding")
@@ -204,7 +205,8 @@ def _renormed(input: Tensor, weight: Tensor, max_norm: float, norm_type: float) 
     used = sum_rows_card(ones, input, n=weight.shape[0]) > 0
     norms = vector_norm_card(weight, p=norm_type, dims=(1,), keepdim=False)
     scale = (max_norm / (norms + 1e-7)).where(used & (norms > max_norm), 1.0)
-    return weight * scale.unsqueeze(-1)
+    found: Tensor = weight * scale.unsqueeze(-1)
+    return found
 
 
 @plain("nn.functional.embedding", method=False)

@@ -46,12 +46,14 @@ def transposed(x: Tensor) -> Tensor:
     node = value.node if isinstance(value, Result) else None
     if node is not None and node.primitive is permute_card and node.attrs["dims"] == dims:
         return handle(local.era, node.args[0])
-    return permute_card(x, dims=dims)
+    found: Tensor = permute_card(x, dims=dims)
+    return found
 
 
 def product(x: Tensor, y: Tensor, x_t: bool = False, y_t: bool = False) -> Tensor:
     """``x @ y`` of matrices (or batches of them), each taken transposed if so marked."""
-    return matmul_card(transposed(x) if x_t else x, transposed(y) if y_t else y)
+    found: Tensor = matmul_card(transposed(x) if x_t else x, transposed(y) if y_t else y)
+    return found
 
 
 def _matmul_samples() -> list[Any]:

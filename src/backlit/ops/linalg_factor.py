@@ -124,7 +124,8 @@ def eye_over(x: Tensor) -> Tensor:
     """The identity written over ``x``, which stays in the graph with gradient 0."""
     m, n = x.shape[-2:]
     one: Tensor = local.era.constant(np.eye(m, n), x.dtype)
-    return slice_write_card(x, one.expand(tuple(x.shape)), dims=(), lengths=(), steps=())
+    found: Tensor = slice_write_card(x, one.expand(tuple(x.shape)), dims=(), lengths=(), steps=())
+    return found
 
 
 def off_diagonal(n: int, like: Tensor) -> Tensor:
@@ -158,7 +159,8 @@ def _cholesky_gradient(g: Tensor, out: Tensor, upper: bool) -> Tensor:
     inner = product(factor, g.tril(), True) * half_lower(out.shape[-1], g)
     left = triangular(factor.mT, inner, upper=True)
     found = triangular(factor.mT, left.mT, upper=True)
-    return (found + found.mT) * 0.5
+    result: Tensor = (found + found.mT) * 0.5
+    return result
 
 
 cholesky_card = primitive(
@@ -232,7 +234,8 @@ def _triangular_a(g: Tensor, a: Tensor, out: Tensor, upper: bool, unitriangular:
     back = triangular(a.mT, g, upper=not upper, unitriangular=unitriangular)
     found = -product(back, out, False, True)
     offset = int(unitriangular)
-    return found.triu(offset) if upper else found.tril(-offset)
+    result: Tensor = found.triu(offset) if upper else found.tril(-offset)
+    return result
 
 
 solve_triangular_card = primitive(
@@ -289,7 +292,8 @@ def _qr_square(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor) -> Tensor:
     inner = product(r, gr, False, True) - product(gq, q, True)
     inner = inner * half_lower(r.shape[-1], r)
     right = gq + product(q, inner + inner.mT)
-    return triangular(r, right.mT, upper=True).mT
+    found: Tensor = triangular(r, right.mT, upper=True).mT
+    return found
 
 
 def _cat(parts: tuple[Tensor, ...], dim: int = -1) -> Tensor:
@@ -436,7 +440,8 @@ def _svd_gradient(g: Tensor, out: Tensor, out1: Tensor, out2: Tensor, g1: Tensor
 
 
 def _skew(x: Tensor) -> Tensor:
-    return x - x.mT
+    found: Tensor = x - x.mT
+    return found
 
 
 svd_card = primitive(

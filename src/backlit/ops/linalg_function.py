@@ -20,7 +20,8 @@ def _exp_gradient(g: Tensor, x: Tensor) -> Tensor:
     n = x.shape[-1]
     top = _cat((x.mT, g), -1)
     bottom = _cat((zeros(tuple(x.shape), x.dtype), x.mT), -1)
-    return matrix_exp_card(_cat((top, bottom), -2))[..., :n, n:]
+    found: Tensor = matrix_exp_card(_cat((top, bottom), -2))[..., :n, n:]
+    return found
 
 
 matrix_exp_card = primitive(
@@ -39,14 +40,16 @@ matrix_exp_card = primitive(
 def linalg_matrix_exp(A: Tensor) -> Tensor:
     """The exponential Σ Aᵏ/k! of a square matrix."""
     check_matrix("linalg.matrix_exp", A, square=True)
-    return matrix_exp_card(A)
+    found: Tensor = matrix_exp_card(A)
+    return found
 
 
 @op(name="matrix_exp")
 def matrix_exp(input: Tensor) -> Tensor:
     """The exponential Σ Aᵏ/k! of a square matrix."""
     check_matrix("matrix_exp", input, square=True)
-    return matrix_exp_card(input)
+    found: Tensor = matrix_exp_card(input)
+    return found
 
 
 def _power(name: str, x: Tensor, n: int) -> Tensor:
@@ -97,7 +100,8 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
             f"linalg.tensorinv: Expected self to satisfy the requirement prod(self.shape[ind:]) == "
             f"prod(self.shape[:ind]), but got {prod(columns)} != {prod(rows)}."
         )
-    return inv_card(A.reshape(prod(rows), prod(columns))).reshape((*columns, *rows))
+    found: Tensor = inv_card(A.reshape(prod(rows), prod(columns))).reshape((*columns, *rows))
+    return found
 
 
 @op(name="linalg.tensorsolve", out=True)
@@ -114,7 +118,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
             "prod(self.shape[other.ndim:]) "
             f"== prod(self.shape[:other.ndim]), but A is {tuple(A.shape)} and B {tuple(B.shape)}."
         )
-    return solve_card(A.reshape(n, n), B.reshape(n, 1)).reshape(shape)
+    found: Tensor = solve_card(A.reshape(n, n), B.reshape(n, 1)).reshape(shape)
+    return found
 
 
 def _complex(name: str) -> Any:

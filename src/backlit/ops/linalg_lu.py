@@ -57,7 +57,8 @@ def _lu_gradient(g: Tensor, out: Tensor, out1: Tensor) -> Tensor:
 
 def _right_transposed(x: Tensor, u: Tensor) -> Tensor:
     """x U⁻ᵀ for upper triangular U (the upper half of ``u``)."""
-    return triangular(u, x.mT, upper=True).mT
+    found: Tensor = triangular(u, x.mT, upper=True).mT
+    return found
 
 
 lu_card = primitive(

@@ -43,10 +43,10 @@ def _norm_gradient(
         attained = (x.abs() == out).to(x.dtype)
         return x.sign() * attained * (g / attained.sum(dims, keepdim=True))
     size = x.abs()
-    scale = (g * out.pow(1 - p)).where(out != 0, 0)
+    scale = (g * out ** (1 - p)).where(out != 0, 0)
     if p < 2:
-        return (x.sign() * size.pow(p - 1)).where(size != 0, 0) * scale
-    return x * size.pow(p - 2) * scale
+        return (x.sign() * size ** (p - 1)).where(size != 0, 0) * scale
+    return x * size ** (p - 2) * scale
 
 
 vector_norm_card = primitive(
@@ -99,7 +99,8 @@ def vector(name: str, x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
             f"{tuple(x.shape)} "
             "because the operation does not have an identity."
         )
-    return vector_norm_card(x, p=float(p), dims=dims, keepdim=keepdim)
+    found: Tensor = vector_norm_card(x, p=float(p), dims=dims, keepdim=keepdim)
+    return found
 
 
 @op(name="linalg.vector_norm", out=True)
@@ -124,10 +125,12 @@ def matrix(name: str, x: Tensor, order: Any, dim: Any, keepdim: bool) -> Tensor:
     if rows == columns:
         raise ArgumentError(f"{name}: dims must be different. Got ({dim[0]}, {dim[1]}).")
     if order == "fro":
-        return vector_norm_card(x, p=2.0, dims=(rows, columns), keepdim=keepdim)
+        frobenius: Tensor = vector_norm_card(x, p=2.0, dims=(rows, columns), keepdim=keepdim)
+        return frobenius
     if order == "nuc" or order in (2, -2):
         rest = [d for d in range(x.ndim) if d not in (rows, columns)]
         values = svd_card(x.permute(*rest, rows, columns), full_matrices=False)[1]
+        found: Tensor
         if order == "nuc":
             found = values.sum(-1)
         else:
@@ -226,7 +229,8 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
         if not values.shape[-1]:
             return zeros(tuple(A.shape[:-2]), A.dtype)
         ratio = values.amax(-1) / values.amin(-1)
-        return 1 / ratio if p == -2 else ratio
+        found: Tensor = 1 / ratio if p == -2 else ratio
+        return found
     if not A.shape[-1]:
         return zeros(tuple(A.shape[:-2]), A.dtype)
     here = matrix("linalg.cond", A, p, (-2, -1), False)

@@ -97,14 +97,16 @@ def inv(A: Tensor) -> Tensor:
         LinAlgError: (when computed) if the matrix is singular.
     """
     check_matrix("linalg.inv", A, square=True)
-    return inv_card(A)
+    found: Tensor = inv_card(A)
+    return found
 
 
 @op(name="inverse", out=True)
 def inverse(input: Tensor) -> Tensor:
     """The old name of `linalg.inv`."""
     check_matrix("inverse", input, square=True)
-    return inv_card(input)
+    found: Tensor = inv_card(input)
+    return found
 
 
 @op(name="linalg.inv_ex", out=True)
@@ -124,7 +126,8 @@ def _solve_shape(a: Value, b: Value) -> Spec:
 
 
 def _back(g: Tensor, a: Tensor) -> Tensor:
-    return solve_card(a.mT, g)
+    found: Tensor = solve_card(a.mT, g)
+    return found
 
 
 solve_card = primitive(
@@ -207,7 +210,8 @@ def solve_triangular(
     check_matrix("linalg.solve_triangular", B)
     if left:
         return triangular(A, B, upper=upper, unitriangular=unitriangular)
-    return triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
+    found: Tensor = triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
+    return found
 
 
 @op(name="triangular_solve", out=True)
@@ -231,7 +235,8 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X in (L Lᵀ) X = input, given the Cholesky factor L."""
     check_matrix("cholesky_solve", L, square=True)
     check_matrix("cholesky_solve", input)
-    return solve_card(_gram(L, upper), input)
+    found: Tensor = solve_card(_gram(L, upper), input)
+    return found
 
 
 def _gram(factor: Tensor, upper: bool) -> Tensor:
@@ -243,7 +248,8 @@ def _gram(factor: Tensor, upper: bool) -> Tensor:
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """(L Lᵀ)⁻¹, given the Cholesky factor L."""
     check_matrix("cholesky_inverse", input, square=True)
-    return inv_card(_gram(input, upper))
+    found: Tensor = inv_card(_gram(input, upper))
+    return found
 
 
 @op(name="linalg.lstsq")
@@ -287,7 +293,8 @@ def _cofactor_gradient(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
     """For C = det(A) A⁻ᵀ: Ā = ⟨g, A⁻ᵀ⟩ C - C gᵀ A⁻ᵀ."""
     root = inv_card(x).mT
     scale = (g * root).sum((-2, -1), keepdim=True)
-    return scale * out - product(product(out, g, False, True), root)
+    found: Tensor = scale * out - product(product(out, g, False, True), root)
+    return found
 
 
 cofactor_card = primitive(
@@ -322,7 +329,8 @@ det_card = primitive(
 
 def _slogdet_gradient(g: Tensor, x: Tensor, g1: Tensor) -> Tensor:
     """The logarithm's: x⁻ᵀ (the sign is constant)."""
-    return inv_ex_card(x)[0].mT * g1.unsqueeze(-1).unsqueeze(-1)
+    found: Tensor = inv_ex_card(x)[0].mT * g1.unsqueeze(-1).unsqueeze(-1)
+    return found
 
 
 slogdet_card = primitive(
@@ -342,14 +350,16 @@ slogdet_card = primitive(
 def linalg_det(A: Tensor) -> Tensor:
     """The determinant of a square matrix."""
     check_matrix("linalg.det", A, square=True)
-    return det_card(A)
+    found: Tensor = det_card(A)
+    return found
 
 
 @op(name="det")
 def det(input: Tensor) -> Tensor:
     """The determinant of a square matrix."""
     check_matrix("det", input, square=True)
-    return det_card(input)
+    found: Tensor = det_card(input)
+    return found
 
 
 @op(name="linalg.slogdet", out=True)
@@ -371,7 +381,8 @@ def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinant; NaN where that is negative."""
     check_matrix("logdet", input, square=True)
     sign, logarithm = slogdet_card(input)
-    return (sign.detach() * 0 + logarithm).where(sign >= 0, float("nan"))
+    found: Tensor = (sign.detach() * 0 + logarithm).where(sign >= 0, float("nan"))
+    return found
 
 
 # -- pseudoinverse and rank ------------------------------------------------------------------------
@@ -384,7 +395,8 @@ def _pinv_gradient(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
     left = product(product(h, p), p, False, True)
     right = product(p, product(p, h), True)
     found = found + left - product(x, product(p, left))
-    return found + right - product(product(right, p), x)
+    result: Tensor = found + right - product(product(right, p), x)
+    return result
 
 
 pinv_card = primitive(
@@ -462,7 +474,8 @@ def _rank(values: Tensor, atol: Any, rtol: Any) -> Tensor:
         return zeros(tuple(values.shape[:-1]), int64)
     largest = values.amax(-1)
     limit = (largest * rtol).maximum(_number(atol, values)).unsqueeze(-1)
-    return (values > limit).sum(-1)
+    found: Tensor = (values > limit).sum(-1)
+    return found
 
 
 @op(name="linalg.matrix_rank", out=True)

@@ -109,7 +109,8 @@ def multi_margin_loss(
     classes: Tensor = local.era.constant(np.arange(x.shape[1]), int64)
     loss = z.where(classes != y.unsqueeze(1), 0).sum(1) / x.shape[1]
     if reduction == "none":
-        return loss.reshape(tuple(target.shape))
+        found: Tensor = loss.reshape(tuple(target.shape))
+        return found
     return reduced(loss, reduction)
 
 
@@ -145,7 +146,8 @@ def multilabel_margin_loss(
     z = (1 - chosen + x.unsqueeze(1)).clamp(min=0)
     loss = (z * listed.to(x.dtype).unsqueeze(2) * others).sum((1, 2)) / c
     if reduction == "none":
-        return loss.reshape(tuple(input.shape[:-1]))
+        found: Tensor = loss.reshape(tuple(input.shape[:-1]))
+        return found
     return reduced(loss, reduction)
 
 
@@ -204,7 +206,8 @@ def _triplet(
     near, far = distance(a, p), distance(a, n)
     if swap:
         far = PUBLIC["minimum"](far, distance(p, n))
-    return (near - far + margin).clamp(min=0)
+    found: Tensor = (near - far + margin).clamp(min=0)
+    return found
 
 
 @op(name="nn.functional.triplet_margin_loss")

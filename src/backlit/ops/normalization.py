@@ -350,7 +350,8 @@ def local_response_norm(
     total = padded[:, :c]
     for shift in range(1, size):
         total = total + padded[:, shift : shift + c]
-    return input / (total * (alpha / size) + k).pow(beta)
+    found: Tensor = input / (total * (alpha / size) + k).pow(beta)
+    return found
 
 
 @op(name="nn.functional.normalize", out=True)
@@ -364,4 +365,5 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -
     if not input.ndim:
         dims = ()
     length = vector_norm_card(input, p=float(p), dims=dims, keepdim=True)
-    return input / length.clamp(min=eps)
+    found: Tensor = input / length.clamp(min=eps)
+    return found

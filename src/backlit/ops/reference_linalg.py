@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def _cholesky_part(x: Array) -> tuple[Array, int]:
     return out, 0
 
 
-def eigh(x: Array, uplo: str) -> tuple[Array, Array]:
+def eigh(x: Array, uplo: Literal["L", "U"]) -> tuple[Array, Array]:
     """Ascending eigenvalues and eigenvectors of each symmetric matrix."""
     try:
         values, vectors = np.linalg.eigh(x, uplo)
@@ -134,7 +134,7 @@ def svd(x: Array, full_matrices: bool) -> tuple[Array, Array, Array]:
     return u, s, vh
 
 
-def qr(x: Array, mode: str) -> tuple[Array, Array]:
+def qr(x: Array, mode: Literal["reduced", "complete"]) -> tuple[Array, Array]:
     """Orthonormal and upper triangular factors of each matrix."""
     q, r = np.linalg.qr(x, mode)
     return q, r

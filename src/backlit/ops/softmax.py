@@ -73,17 +73,17 @@ def _prepare(name: str, x: Any, dim: int | None, d: Dtype | None) -> tuple[Tenso
 def probabilities(name: str, input: Tensor, dim: int | None, d: Dtype | None) -> Tensor:
     """exp(x) / Σ exp(x) along ``dim``."""
     x, dim = _prepare(name, input, dim, d)
-    if x.ndim:
-        return softmax_card(x, dim=dim)
-    return softmax_card(x.reshape(1), dim=0).reshape(())
+    row = x if x.ndim else x.reshape(1)
+    found: Tensor = softmax_card(row, dim=dim).reshape(tuple(x.shape))
+    return found
 
 
 def log_probabilities(name: str, input: Tensor, dim: int | None, d: Dtype | None = None) -> Tensor:
     """x - ln Σ exp(x) along ``dim``."""
     x, dim = _prepare(name, input, dim, d)
-    if x.ndim:
-        return log_softmax_card(x, dim=dim)
-    return log_softmax_card(x.reshape(1), dim=0).reshape(())
+    row = x if x.ndim else x.reshape(1)
+    found: Tensor = log_softmax_card(row, dim=dim).reshape(tuple(x.shape))
+    return found
 
 
 @op(out=True)
@@ -163,7 +163,8 @@ def entropy(input: Tensor, dim: int = -1) -> Tensor:
     if not input.dtype.is_floating_point:
         raise DtypeError(f"entropy: probabilities must be floating, got {input.dtype.name}.")
     dim = wrap_dim(dim, input.ndim, "entropy")
-    return PUBLIC["special.entr"](input).sum(dim)
+    found: Tensor = PUBLIC["special.entr"](input).sum(dim)
+    return found
 
 
 @op(name="nn.functional.topk_error")
@@ -186,4 +187,5 @@ def topk_error(input: Tensor, target: Tensor, k: int = 5) -> Tensor:
         )
     best = input.topk(k, 1).indices
     missed = (best != target.unsqueeze(1)).all(1)
-    return missed.to(input.dtype).mean()
+    found: Tensor = missed.to(input.dtype).mean()
+    return found
