@@ -1,9 +1,4 @@
-"""Indexing: ``x[…]`` and ``x[…] = value`` with everything that PyTorch takes between the brackets.
-
-An index is parsed into a basic part (integers, slices, None, Ellipsis), which is one view whose
-starts are runtime numbers, and an advanced part (integer and bool tensors), which becomes one
-integer tensor over one merged dimension.
-"""
+"""Indexing: ``x[…]`` and ``x[…] = value`` with every kind of key that PyTorch takes."""
 
 from __future__ import annotations
 
@@ -13,244 +8,17 @@ from typing import Any
 import numpy as np
 
 from backlit.core.create import as_tensor
-from backlit.core.era import local, realize
+from backlit.core.era import Era, local, shared
 from backlit.core.inplace import rebind, to_dtype
 from backlit.core.op import op, plain
-from backlit.core.size import broadcast
-from backlit.core.tensor import Tensor, realized
+from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.trace import Tracer
-from backlit.errors import ArgumentError, DtypeError, IndexOutOfRange, ShapeError
-from backlit.ops.index_cards import index_card, index_write_card, wrap_index_card
-from backlit.ops.movement import inverse, permute_card, reshape_card
+from backlit.core.value import Number
+from backlit.errors import ArgumentError, DtypeError, ShapeError
+from backlit.ops.index_cards import index_card, index_write_card
+from backlit.ops.index_parse import Parsed, Places
+from backlit.ops.movement import expand_card, inverse, permute_card, reshape_card, slice_write_card
 from backlit.ops.shape_join import expanded, merged
-from backlit.ops.shape_split import slice_bounds, take_slices
-
-
-class Parsed:
-    """What is between the brackets, taken apart.
-
-    Attributes:
-        starts, dims, lengths, steps: the slices of dimensions that are not taken whole.
-        shape: of the basic part's result.
-        advanced: (dimension of that result, integer or bool tensor) pairs.
-        basic: whether the basic part changes anything.
-    """
-
-    __slots__ = ("advanced", "basic", "dims", "lengths", "shape", "starts", "steps")
-
-    def __init__(self, shape: tuple[int, ...], key: Any) -> None:
-        self.starts: list[int] = []
-        self.dims: list[int] = []
-        self.lengths: list[int] = []
-        self.steps: list[int] = []
-        self.shape: list[int] = []
-        self.advanced: list[tuple[int, Tensor]] = []
-        self.basic = False
-        parts = [_part(p) for p in (key if isinstance(key, tuple) else (key,))]
-        self._walk(shape, _filled(parts, len(shape)))
-
-    def _walk(self, shape: tuple[int, ...], parts: list[Any]) -> None:
-        dim = 0
-        for part in parts:
-            if part is None:
-                self.shape.append(1)
-                self.basic = True
-            elif isinstance(part, bool):
-                self.shape.append(1)
-                self.basic = True
-                here = realized(np.zeros(int(part), np.int64), _int64())
-                self.advanced.append((len(self.shape) - 1, here))
-            elif isinstance(part, Tensor):
-                self.advanced.append((len(self.shape), part))
-                n = part.ndim if part.dtype.name in ("bool", "uint8") else 1
-                self.shape.extend(shape[dim : dim + n])
-                dim += n
-            else:
-                if isinstance(part, slice):
-                    self._slice(dim, shape[dim], part)
-                else:
-                    self._integer(dim, shape, part)
-                dim += 1
-
-    def _slice(self, dim: int, n: int, part: slice) -> None:
-        start, length, step = slice_bounds(n, part.start, part.stop, part.step)
-        self.shape.append(length)
-        if length != n or step != 1:
-            self._take(dim, start, length, step)
-
-    def _integer(self, dim: int, shape: tuple[int, ...], i: int) -> None:
-        n = shape[dim]
-        if not -n <= i < n:
-            raise IndexOutOfRange(f"index {i} is out of bounds for dimension {dim} with size {n}")
-        self._take(dim, i + n if i < 0 else i, 1, 1)
-
-    def _take(self, dim: int, start: int, length: int, step: int) -> None:
-        self.starts.append(start)
-        self.dims.append(dim)
-        self.lengths.append(length)
-        self.steps.append(step)
-        self.basic = True
-
-    def view(self, x: Tensor) -> Tensor:
-        """The basic part of ``x``."""
-        return take_slices(
-            x,
-            tuple(self.starts),
-            tuple(self.dims),
-            tuple(self.lengths),
-            tuple(self.steps),
-            tuple(self.shape),
-        )
-
-
-def _int64() -> Any:
-    from backlit.core.dtypes import int64
-
-    return int64
-
-
-def _part(part: Any) -> Any:
-    """One part of an index as None, Ellipsis, bool, int, slice or tensor."""
-    kind = type(part)
-    if part is None or part is Ellipsis or kind is int or kind is slice or kind is bool:
-        return part
-    if isinstance(part, (list, np.ndarray, range)):
-        part = as_tensor(part if len(part) else np.zeros(np.shape(part), np.int64))
-    if isinstance(part, Tensor):
-        if part.dtype.is_floating_point:
-            raise IndexOutOfRange(
-                "tensors used as indices must be long, int, byte or bool tensors, got "
-                f"{part.dtype.name}; convert it with .long()."
-            )
-        if part.ndim == 0 and not isinstance(local.era, Tracer):
-            found = realize(part).item()
-            return found if part.dtype.name != "uint8" else bool(found)
-        return part
-    if isinstance(part, tuple):
-        return _part(list(part))
-    if hasattr(part, "__index__"):
-        return int(part) if not isinstance(part, np.bool_) else bool(part)
-    if kind is str:
-        raise TypeError(
-            "an index cannot be a str; use integers, slices, None, Ellipsis or tensors."
-        )
-    raise IndexOutOfRange(
-        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-        f"indices (got {kind.__name__})"
-    )
-
-
-def _consumed(part: Any) -> int:
-    if part is None or part is Ellipsis or isinstance(part, bool):
-        return 0
-    if isinstance(part, Tensor) and part.dtype.name in ("bool", "uint8"):
-        return part.ndim
-    return 1
-
-
-def _filled(parts: list[Any], ndim: int) -> list[Any]:
-    """``parts`` with full slices where Ellipsis stands, and at the end."""
-    used = sum(map(_consumed, parts))
-    if used > ndim:
-        if ndim == 0:
-            raise IndexOutOfRange(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to "
-                "a number"
-            )
-        raise IndexOutOfRange(f"too many indices for tensor of dimension {ndim}")
-    places = [i for i, p in enumerate(parts) if p is Ellipsis]
-    if len(places) > 1:
-        raise IndexOutOfRange("an index can only have a single ellipsis (`...`)")
-    fill = [slice(None)] * (ndim - used)
-    at = places[0] if places else len(parts)
-    return [*parts[:at], *fill, *parts[at + 1 :]]
-
-
-# -- the advanced part --------------------------------------------------------------------------
-
-
-class Places:
-    """Integer tensors over dimensions of a tensor, brought to one index over one dimension.
-
-    Attributes:
-        index: the int64 tensor; its elements count through the merged dimensions.
-        order: how the tensor is permuted first, so that the indexed dimensions are neighbours.
-        dim, count: the dimensions that are merged.
-    """
-
-    __slots__ = ("count", "dim", "index", "order")
-
-    def __init__(self, x: Tensor, advanced: list[tuple[int, Tensor]]) -> None:
-        dims: list[int] = []
-        indices: list[Tensor] = []
-        for dim, index in advanced:
-            for k, i in enumerate(_integers(x, dim, index)):
-                dims.append(dim + k)
-                indices.append(i)
-        shapes = [tuple(i.shape) for i in indices]
-        try:
-            shape = broadcast("index", *shapes)
-        except ShapeError:
-            raise IndexOutOfRange(
-                "shape mismatch: indexing tensors could not be broadcast together with shapes "
-                + ", ".join(str(list(s)) for s in shapes)
-            ) from None
-        neighbours = dims == list(range(dims[0], dims[0] + len(dims)))
-        rest = tuple([d for d in range(x.ndim) if d not in dims])
-        self.order = () if neighbours else (*dims, *rest)
-        self.dim = dims[0] if neighbours else 0
-        self.count = len(dims)
-        sizes = tuple([x.shape[d] for d in dims])
-        self.index = _linear(indices, dims, sizes, shape)
-
-    def result_shape(self, x: Tensor) -> tuple[int, ...]:
-        """The shape of ``x`` indexed at these places."""
-        shape = [x.shape[d] for d in self.order] if self.order else list(x.shape)
-        return (*shape[: self.dim], *self.index.shape, *shape[self.dim + self.count :])
-
-
-def _integers(x: Tensor, dim: int, index: Tensor) -> list[Tensor]:
-    """One integer tensor per dimension that ``index`` addresses."""
-    if index.dtype.name not in ("bool", "uint8"):
-        return [index]
-    for k, n in enumerate(index.shape):
-        if n != x.shape[dim + k]:
-            raise IndexOutOfRange(
-                f"The shape of the mask {list(index.shape)} at index {k} does not match the shape "
-                f"of the indexed tensor {list(x.shape)} at index {dim + k}"
-            )
-    return [realized(found, _int64()) for found in np.nonzero(realize(index))]
-
-
-def _linear(
-    indices: list[Tensor], dims: list[int], sizes: tuple[int, ...], shape: tuple[int, ...]
-) -> Tensor:
-    """The indices as one that counts through dimensions of ``sizes`` in row-major order."""
-    if isinstance(local.era, Tracer) or any(i._data is None for i in indices):
-        return _counted(tuple(indices), sizes, shape)
-    found: Any = 0
-    for i, dim, n in zip(indices, dims, sizes, strict=True):
-        array = realize(i).astype(np.int64, copy=False)
-        if array.size:
-            low, high = array.min(), array.max()
-            if low < -n or high >= n:
-                raise IndexOutOfRange(
-                    f"index {high if high >= n else low} is out of bounds for dimension {dim} with "
-                    f"size {n}"
-                )
-            if low < 0:
-                array = np.where(array < 0, array + n, array)
-        found = array if len(indices) == 1 else found * n + array
-    return realized(np.ascontiguousarray(found).reshape(shape), _int64())
-
-
-@op(name="linear_index", public=False)
-def _counted(indices: tuple[Tensor, ...], sizes: tuple[int, ...], shape: Any) -> Tensor:
-    found: Any = None
-    for i, n in zip(indices, sizes, strict=True):
-        wrapped = wrap_index_card(i, n=n)
-        found = wrapped if found is None else found * n + wrapped
-    return expanded(found, tuple(shape))
 
 
 @op(name="index", public=False)
@@ -335,6 +103,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         rebind(self, _filled_where(self, key, value), "index_put_")
         return
     parsed = Parsed(tuple(self._var.shape), key)
+    if not parsed.advanced and not _is_part(self, value):
+        _set_slices(self, parsed, value)
+        return
     x = parsed.view(self) if parsed.basic or not parsed.advanced else self
     if isinstance(value, Tensor) and not parsed.advanced and _same_place(x, value):
         return  # x[key] += v has written there already
@@ -343,6 +114,58 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         copy_(x, _trim(new, x.ndim))
         return
     put(x, Places(x, parsed.advanced), new, False, "index_put_")
+
+
+def _is_part(self: Tensor, value: Any) -> bool:
+    """Whether ``self`` is a view, or ``value`` a view of it, so that their places matter."""
+    if self._x is not None and self._x.view is not None:
+        return True
+    x = value._x if isinstance(value, Tensor) else None
+    return x is not None and x.view is not None and x.view.base is self
+
+
+def _set_slices(self: Tensor, parsed: Parsed, value: Any) -> None:
+    """Write ``value`` into slices of a tensor that is no view."""
+    if isinstance(value, (bool, int, float)):
+        if self._data is not None and not self._var.requires_grad and _is_private(self):
+            self._data[parsed.slices(self._var.ndim)] = value
+            extra(self).version += 1
+            return
+        new: Any = value
+    else:
+        new = _trim(_value("setitem", value, self), len(parsed.shape))
+        check_fits("copy_", new, tuple(parsed.shape))
+    made = _with_slices(
+        self,
+        new,
+        tuple(parsed.starts),
+        tuple(parsed.dims),
+        tuple(parsed.lengths),
+        tuple(parsed.steps),
+        tuple(parsed.shape),
+    )
+    rebind(self, made, "copy_")
+
+
+def _is_private(t: Tensor) -> bool:
+    """Whether the array of ``t`` is held by nothing else: no view, no recording, no user."""
+    return isinstance(local.era, Era) and not shared(t) and t._data.flags.writeable  # type: ignore[union-attr]
+
+
+@op(name="copy_slices", public=False)
+def _with_slices(
+    input: Tensor, value: Number, starts: tuple[Number, ...], dims: Any, lengths: Any, steps: Any,
+    shape: Any,
+) -> Tensor:  # fmt: skip
+    given = value if isinstance(value, Tensor) else local.era.constant(value, input.dtype)
+    new = expand_card(to_dtype(given, input.dtype), shape=shape)
+    part = list(input.shape)
+    for dim, length in zip(dims, lengths, strict=True):
+        part[dim] = length
+    new = reshape_card(new, shape=tuple(part))
+    if not dims:
+        return new.clone()
+    return slice_write_card(input, new, *starts, dims=dims, lengths=lengths, steps=steps)
 
 
 def _is_full_mask(key: Any, x: Tensor) -> bool:
@@ -392,16 +215,21 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write ``src``, broadcast and converted, into the tensor."""
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}.")
-    target, given = tuple(self.shape), tuple(src.shape)
+    check_fits("copy_", src, tuple(self.shape))
+    return rebind(self, _copied(self, src), "copy_")
+
+
+def check_fits(name: str, src: Tensor, target: tuple[int, ...]) -> None:
+    """Raise unless ``src`` broadcasts to the shape ``target``."""
+    given = tuple(src.shape)
     fits = len(given) <= len(target) and all(
         n in (1, m) for n, m in zip(reversed(given), reversed(target), strict=False)
     )
     if not fits:
         raise ShapeError(
-            f"copy_: the source of shape {list(given)} cannot be broadcast to the tensor of shape "
+            f"{name}: the source of shape {list(given)} cannot be broadcast to the tensor of shape "
             f"{list(target)}; its sizes must match or be 1."
         )
-    return rebind(self, _copied(self, src), "copy_")
 
 
 def _places_of(name: str, input: Tensor, indices: Any) -> Places:
