@@ -20,7 +20,7 @@ from backlit.compiler.source import Runner
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
-from backlit.native import elementwise
+from backlit.native import elementwise, products
 from backlit.native.lower import (
     ColumnSum,
     Kernel,
@@ -252,9 +252,16 @@ class Plan:
                 a, b = _leading(step.a), _leading(step.b)
                 assert a is not None
                 assert b is not None
+                chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
+                before = table.add(*chosen.before) if chosen and chosen.before else None
                 at = address(step.a.value)
                 address(step.b.value)
                 address(step.out)
+                if chosen is not None:
+                    self.keep.append(chosen.code)
+                    table.add(*chosen.after)
+                    entries.append((chosen.function, at if before is None else before))
+                    continue
                 table.add(
                     m, n, k, a[1], b[1], max(n, 1),
                     _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
