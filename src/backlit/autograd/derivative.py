@@ -38,7 +38,7 @@ def gradient(
         if not any(belongs(y, local.era) for y, _ in pairs):
             return _from_outside(local.era, pairs, inputs, create)
         return _sweep(local.era, pairs, inputs, create)
-    from backlit.autograd import grad
+    from backlit.autograd.gradients import grad
 
     found = grad(
         [y for y, _ in pairs],

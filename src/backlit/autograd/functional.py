@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backlit.autograd import enable_grad
 from backlit.autograd.derivative import (
     alias,
     batched_gradient,
@@ -18,6 +17,7 @@ from backlit.autograd.derivative import (
     push_forward,
     zeros_like,
 )
+from backlit.autograd.modes import enable_grad
 from backlit.core.tensor import Tensor, realized
 from backlit.errors import ArgumentError, GradientError
 

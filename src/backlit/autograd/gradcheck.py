@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from backlit.autograd import derivative, enable_grad
+from backlit.autograd import derivative
 from backlit.autograd.functional import table_of_blocks
+from backlit.autograd.modes import enable_grad
 from backlit.core.dtypes import float64
 from backlit.core.era import realize
 from backlit.core.tensor import Array, Tensor, realized
