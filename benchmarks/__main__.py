@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -29,8 +29,9 @@ def machine() -> str:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    today = datetime.datetime.now(datetime.UTC).date()
-    return f"{today}, {name}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}"
+    today = dt.datetime.now(dt.UTC).date()
+    python = platform.python_version()
+    return f"{today}, {name}, {os.cpu_count()} cores, Python {python}, {', '.join(versions)}"
 
 
 def main(names: list[str]) -> None:

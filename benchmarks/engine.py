@@ -83,7 +83,8 @@ def importing() -> str:
 
 
 def iris_step(torch: Any) -> Callable[[], object]:
-    """One step of 2-10-3 with sigmoid on a batch of 150, SGD with momentum, as a plain loop writes it."""
+    """One step of 2-10-3 with sigmoid on a batch of 150, SGD with momentum, as a plain loop writes
+    it."""
     rng = np.random.default_rng(0)
     x = torch.tensor(rng.normal(size=(150, 2)), dtype=torch.float32)
     y = torch.tensor(rng.integers(0, 3, 150))

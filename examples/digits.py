@@ -61,7 +61,9 @@ def main() -> None:
     loss = criterion(model(x), y)
     loss.backward()
     console.print("One training step as the flat source that runs (forward, then backward):\n")
-    console.print(torch.source(loss, *(p.grad for p in model.parameters())), markup=False, soft_wrap=True)
+    console.print(
+        torch.source(loss, *(p.grad for p in model.parameters())), markup=False, soft_wrap=True
+    )
 
 
 if __name__ == "__main__":

@@ -22,17 +22,39 @@ from backlit.compiler import source
 from backlit.core import create
 from backlit.core.create import *  # noqa: F403 - listed in its __all__
 from backlit.core.device import device
-from backlit.core.dtypes import bfloat16, can_cast, dtype, finfo, float16, float32, float64
+from backlit.core.dtypes import (
+    bfloat16,
+    can_cast,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
 from backlit.core.dtypes import bool_ as bool
-from backlit.core.dtypes import get_default_dtype, iinfo, int8, int16, int32, int64
-from backlit.core.dtypes import promote_types, set_default_dtype, uint8
 from backlit.core.era import eager, flush
 from backlit.core.printing import set_printoptions
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
 from backlit.functions import *  # noqa: F403 - listed in its __all__
-from backlit.ops.random import Generator, default_generator, get_rng_state, initial_seed
-from backlit.ops.random import manual_seed, seed, set_rng_state
+from backlit.ops.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 
 if TYPE_CHECKING:
     from backlit import data, func, linalg, masked, nn, optim, special, train, utils
@@ -49,17 +71,20 @@ __version__ = "0.1.0"
 # Imported at their first use, so that `import backlit` stays quick.
 _LAZY = ("data", "func", "linalg", "masked", "nn", "optim", "special", "train", "utils")
 
-__all__ = sorted(
-    {
-        "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler", "config", "core",
-        "default_generator", "device", "double", "dtype", "eager", "enable_grad", "errors", "finfo", "float",
-        "float16", "float32", "float64", "flush", "get_default_dtype", "get_rng_state", "half", "iinfo",
-        "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
-        "is_inference_mode_enabled", "long", "manual_seed", "no_grad", "ops", "promote_types", "seed",
-        "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state", "short", "source", "uint8",
-        *_LAZY, *create.__all__, *functions.__all__,
-    }
-)  # fmt: skip
+__all__ = [
+    "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler",
+    "config", "core", "default_generator", "device", "double", "dtype", "eager",
+    "enable_grad", "errors", "finfo", "float", "float16", "float32", "float64", "flush",
+    "get_default_dtype", "get_rng_state", "half", "iinfo", "inference_mode", "initial_seed",
+    "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+    "is_inference_mode_enabled", "long", "manual_seed", "no_grad", "ops", "promote_types",
+    "seed", "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
+    "short", "source", "uint8",
+]  # fmt: skip
+__all__ += _LAZY
+__all__ += create.__all__
+__all__ += functions.__all__
+__all__ = sorted(set(__all__))
 
 
 def __getattr__(name: str) -> ModuleType:

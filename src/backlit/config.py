@@ -30,7 +30,7 @@ FLAGS = {
             "tier",
             "auto",
             "BACKLIT_TIER",
-            "what runs programs: NumPy source (cold), native code (hot), or native once they repeat",
+            "what runs programs: NumPy source (cold), native code (hot), or both in turn",
             ("auto", "cold", "hot"),
         ),
         Flag("compare", False, "BACKLIT_COMPARE", "run both tiers and raise where they differ"),

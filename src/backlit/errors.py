@@ -1,15 +1,15 @@
 """Backlit's exceptions: one tree, each class also the builtin that users already catch.
 
-    BacklitError
-    ├── ShapeError        (ValueError, RuntimeError)   sizes that do not fit together
-    ├── DtypeError        (TypeError, RuntimeError)    dtypes that an op does not take
-    ├── ArgumentError     (ValueError, RuntimeError)   an argument outside its domain
-    ├── IndexOutOfRange   (IndexError)                 an index or dim outside its range
-    ├── GradientError     (RuntimeError)               differentiation that cannot be done
-    │   └── GradcheckError                             a gradient that differs from central differences
-    ├── LinAlgError       (RuntimeError)               a matrix without the inverse or factors asked for
-    ├── MissingExtra      (ImportError)                an optional dependency is not installed
-    └── VerificationError (AssertionError)             a program that breaks its own rules: a bug here
+BacklitError
+├── ShapeError        (ValueError, RuntimeError)   sizes that do not fit together
+├── DtypeError        (TypeError, RuntimeError)    dtypes that an op does not take
+├── ArgumentError     (ValueError, RuntimeError)   an argument outside its domain
+├── IndexOutOfRange   (IndexError)                 an index or dim outside its range
+├── GradientError     (RuntimeError)               differentiation that cannot be done
+│   └── GradcheckError                             differs from central differences
+├── LinAlgError       (RuntimeError)               a matrix without inverse or factors
+├── MissingExtra      (ImportError)                an optional dependency is not installed
+└── VerificationError (AssertionError)             a program breaks its rules: a bug
 """
 
 

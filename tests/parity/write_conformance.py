@@ -1,6 +1,6 @@
 """Write ``docs/conformance.md`` from the JSON reports of PyTorch's own sample inputs.
 
-    python -m tests.parity.write_conformance ops.json ops_more.json … modules.json optim.json
+python -m tests.parity.write_conformance ops.json ops_more.json … modules.json optim.json
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 HEAD = """# Conformance with PyTorch
 
-PyTorch's test-suite has sample inputs for its ops, modules and optimizers. They are converted through NumPy, run here and
-in PyTorch {torch}, and values, shapes, dtypes and gradients are compared. An op counts only if all its samples pass, in
-float64 and float32. Written by `python -m tests.parity.write_conformance`.
+PyTorch's test-suite has sample inputs for its ops, modules and optimizers. They are converted
+through NumPy, run here and in PyTorch {torch}, and values, shapes, dtypes and gradients are
+compared. An op counts only if all its samples pass, in float64 and float32. Written by
+`python -m tests.parity.write_conformance`.
 """
 
 
@@ -78,8 +79,9 @@ def modules_section(report: dict[str, Any]) -> str:
     good = [n for n, rs in names.items() if passes(rs)]
     others = sorted(n for n in names if n not in good)
     return (
-        f"## Modules\n\n{len(good)} of {len(names)} modules wholly pass (construction, state_dict, forward, "
-        f"gradients, buffers, errors).\n\nNot: {', '.join(f'`{n}`' for n in others) or 'none'}.\n"
+        f"## Modules\n\n{len(good)} of {len(names)} modules wholly pass (construction, "
+        f"state_dict, forward, gradients, buffers, errors).\n\n"
+        f"Not: {', '.join(f'`{n}`' for n in others) or 'none'}.\n"
     )
 
 

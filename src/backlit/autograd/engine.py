@@ -48,7 +48,8 @@ class Walk:
     """One backward pass.
 
     Args:
-        roots: the tensors to differentiate, each with its upstream gradient (None: ones for a scalar).
+        roots: the tensors to differentiate, each with its upstream gradient (None: ones for a
+            scalar).
         wanted: the tensors whose gradients are asked for; None means every leaf's ``.grad``.
         retain: whether saved values stay available for another pass.
         create: whether the backward pass is itself recorded for differentiation.
@@ -164,7 +165,8 @@ class Walk:
                 self.arrive(leaves[value.id], g)
 
     def _ends(self, era: Era) -> Any:
-        """Where gradients are wanted among what entered ``era``: the walk goes there and no further."""
+        """Where gradients are wanted among what entered ``era``: the walk goes there and no
+        further."""
         if self.wanted is None:
             return None
         leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
@@ -553,7 +555,8 @@ def _check_scalar(t: Tensor) -> None:
     """Only a tensor of one element can be differentiated without an upstream gradient."""
     if t._var.numel != 1:
         raise GradientError(
-            f"grad can be implicitly created only for scalar outputs, but got shape {tuple(t.shape)}; "
+            "grad can be implicitly created only for scalar outputs, but got shape "
+            f"{tuple(t.shape)}; "
             "pass gradient= (a tensor of that shape), or reduce the output with .sum() or .mean()."
         )
 

@@ -13,7 +13,7 @@ from backlit.core.op import op
 from backlit.core.primitive import primitive
 from backlit.core.tensor import Tensor
 from backlit.core.value import Node
-from backlit.errors import GradientError
+from backlit.errors import ArgumentError, GradientError, ShapeError
 
 function_card = primitive(
     "function",
@@ -32,7 +32,8 @@ def _attach(raw: list[Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 class Context:
-    """What forward leaves for backward: ``save_for_backward``, ``needs_input_grad``, any attributes."""
+    """What forward leaves for backward: ``save_for_backward``, ``needs_input_grad``, any
+    attributes."""
 
     def __init__(self, function: type[Function], needs: tuple[bool, ...]) -> None:
         self.function = function
@@ -89,7 +90,8 @@ def _version(t: Tensor | None) -> int:
 
 
 class Function:
-    """A differentiable function of your own: static ``forward(ctx, …)`` and ``backward(ctx, grad)``.
+    """A differentiable function of your own: static ``forward(ctx, …)`` and ``backward(ctx,
+    grad)``.
 
     >>> import backlit
     >>> class Square(backlit.autograd.Function):
@@ -111,7 +113,8 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        """Compute the outputs; the first argument is ``ctx`` unless ``setup_context`` is defined."""
+        """Compute the outputs; the first argument is ``ctx`` unless ``setup_context`` is
+        defined."""
         raise NotImplementedError(
             "You must implement the forward function for custom autograd.Function."
         )
@@ -178,7 +181,8 @@ def _with_history(ctx: Context, args: tuple[Any, ...], out: Any) -> Any:
     if first._data is None:
         where: Any = (first._era, first._var)
     else:
-        assert first._x is not None and first._x.edge is not None
+        assert first._x is not None
+        assert first._x.edge is not None
         where = first._x.edge
     if where[0].contexts is None:
         where[0].contexts = {}
@@ -233,7 +237,7 @@ def apply_backward(ctx: Context, node: Node, outs: dict[int, Tensor]) -> list[tu
 
             try:
                 g = PUBLIC["sum_to_size"](g, tuple(want.shape))
-            except Exception:
+            except (ShapeError, ArgumentError):
                 raise GradientError(
                     f"function {name} returned an invalid gradient at index {position} - got "
                     f"{list(g.shape)} but "

@@ -56,9 +56,9 @@ def backward(
                 for hook in list(x.post_hooks.values()):
                     hook(leaf)
         return
-    for t, g in zip(wanted, _results(walk), strict=True):
-        if g is not None:
-            accumulate(t, g, create_graph)
+    for t, found in zip(wanted, _results(walk), strict=True):
+        if found is not None:
+            accumulate(t, found, create_graph)
 
 
 def _results(walk: Walk) -> list[Tensor | None]:

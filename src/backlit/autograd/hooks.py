@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from backlit.core.inplace import is_leaf
 from backlit.core.tensor import Tensor, extra
@@ -24,7 +24,7 @@ class RemovableHandle:
         """Take the hook off; doing so twice is harmless."""
         self.hooks.pop(self.id, None)
 
-    def __enter__(self) -> RemovableHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -16,7 +16,8 @@ def tensor_backward(
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
-    """Add d(self)/d(leaf), times ``gradient``, to the ``.grad`` of every leaf it was computed from."""
+    """Add d(self)/d(leaf), times ``gradient``, to the ``.grad`` of every leaf it was computed
+    from."""
     from backlit.autograd import backward
 
     backward(self, gradient, retain_graph, create_graph, inputs)
@@ -24,4 +25,4 @@ def tensor_backward(
 
 for _name, _method in hooks.METHODS.items():
     setattr(TensorMethods, _name, _method)
-TensorMethods.backward = tensor_backward
+setattr(TensorMethods, "backward", tensor_backward)  # noqa: B010 - bound as the ops are

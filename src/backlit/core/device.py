@@ -20,7 +20,8 @@ class device:  # noqa: N801 - PyTorch's public name
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
+            index = type.index
+            type = str(type.type)
         if not isinstance(type, str):
             raise TypeError(
                 f"device(): argument 'type' must be str, not {type.__class__.__name__}; "

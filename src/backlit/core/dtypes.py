@@ -180,14 +180,17 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether a value of ``from_`` may be written into ``to`` (never float → int, nor any → bool).
 
     >>> import backlit
-    >>> backlit.can_cast(backlit.float64, backlit.float32), backlit.can_cast(backlit.float32, backlit.int64)
-    (True, False)
+    >>> backlit.can_cast(backlit.float64, backlit.float32)
+    True
+    >>> backlit.can_cast(backlit.float32, backlit.int64)
+    False
     """
     return category(from_) <= category(to)
 
 
 class finfo:  # noqa: N801 - PyTorch's public name
-    """Limits of a floating dtype: ``eps``, ``max``, ``min``, ``tiny``, ``smallest_normal``, ``resolution``.
+    """Limits of a floating dtype: ``eps``, ``max``, ``min``, ``tiny``, ``smallest_normal``,
+    ``resolution``.
 
     >>> import backlit
     >>> backlit.finfo(backlit.float32).bits
@@ -201,7 +204,7 @@ class finfo:  # noqa: N801 - PyTorch's public name
         if d is bfloat16:
             import ml_dtypes
 
-            info: Any = ml_dtypes.finfo(d.numpy)
+            info: Any = ml_dtypes.finfo(d.numpy)  # type: ignore[no-untyped-call]
         else:
             info = np.finfo(d.numpy)
         self.dtype = d.name

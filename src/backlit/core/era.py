@@ -34,6 +34,15 @@ class Local(threading.local):
         self.era: Any = Era(True)
 
 
+class Interrupted(BaseException):
+    """Ctrl-C that came when a program had written its results; `Era.flush` raises the cause."""
+
+    def __init__(self, outputs: Any, cause: BaseException) -> None:
+        super().__init__("interrupted after the results were written")
+        self.outputs = outputs
+        self.cause = cause
+
+
 class Era:
     """One recording.
 
@@ -81,11 +90,12 @@ class Era:
             if t._era is self:
                 return
         x = t._x
-        held: Any = t._data
-        data: Any = held.copy() if x is not None and x.exported and shared(t) else held
-        if x is not None:
-            if x.edge is not None:
-                self.edges[len(self.inputs)] = x.edge
+        must_copy = x is not None and x.exported and shared(t)  # asked before `data` holds it too
+        data: Any = t._data
+        if must_copy:
+            data = data.copy()
+        if x is not None and x.edge is not None:
+            self.edges[len(self.inputs)] = x.edge
         here = self.here
         child = here.children.get(t._var.meta)
         if child is None:
@@ -147,27 +157,37 @@ class Era:
             program = programs[ids] = backend.build(here, ids)
         if here is not trie.latest:
             trie.used(here)
-        outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
+        interrupt: BaseException | None = None
+        try:
+            outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
+        except Interrupted as late:
+            outputs, interrupt = late.outputs, late.cause
         for t, array in zip(live, outputs, strict=False):
             t._data = array
         if program.tracked:
-            for i in program.tracked:
-                t = live[i]
-                x = t._x
-                if x is None:
-                    from backlit.core.tensor import extra
-
-                    x = extra(t)
-                x.edge = (self, t._var)
-            n = len(live)
-            self.saved = dict(zip(program.saved, outputs[n:], strict=True))
-            self.freed = set(here.freed)
-            self._keep(program.kept_inputs)
+            self._track(program, live, outputs)
         else:
             self.inputs = []
             self.handles = []
             self.scalars = []
             self.edges = {}
+        if interrupt is not None:
+            raise interrupt
+
+    def _track(self, program: Any, live: list[Tensor], outputs: Any) -> None:
+        """Give results their history, and keep what a backward pass reads."""
+        for i in program.tracked:
+            t = live[i]
+            x = t._x
+            if x is None:
+                from backlit.core.tensor import extra
+
+                x = extra(t)
+            x.edge = (self, t._var)
+        n = len(live)
+        self.saved = dict(zip(program.saved, outputs[n:], strict=True))
+        self.freed = set(self.here.freed)
+        self._keep(program.kept_inputs)
 
     def _keep(self, indices: frozenset[int]) -> None:
         """Let go of the inputs that no backward pass reads; note the versions of the others."""
@@ -239,7 +259,8 @@ class Backend:
     """How programs are built; `backlit.compiler` sets ``build`` when it is imported."""
 
     def build(self, position: Position, ids: tuple[int, ...]) -> Any:
-        """The program that computes the values ``ids`` of the recording that ends at ``position``."""
+        """The program that computes the values ``ids`` of the recording that ends at
+        ``position``."""
         raise BacklitError("no compiler is registered; import backlit, not only backlit.core.")
 
     def move_function(self, nodes: list[Any], source: Value, values: list[Value]) -> Any:

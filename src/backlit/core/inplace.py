@@ -36,7 +36,8 @@ def with_history(new: Tensor, old: Tensor) -> Tensor:
 
 @op
 def overwrite_(new: Tensor, old: Tensor) -> Tensor:
-    """The value of ``new``, which has no history, in place of ``old``: that one's gradient is zero."""
+    """The value of ``new``, which has no history, in place of ``old``: that one's gradient is
+    zero."""
     out: Tensor = PRIMITIVES["overwrite"](new, old)
     return out
 
@@ -44,7 +45,8 @@ def overwrite_(new: Tensor, old: Tensor) -> Tensor:
 def before(t: Tensor, others: tuple[Any, ...]) -> Tensor:
     """``t`` as it is before an in-place op changes it, for that op's own gradient to read.
 
-    What earlier ops saved of ``t`` counts as overwritten; what the in-place op itself reads does not.
+    What earlier ops saved of ``t`` counts as overwritten; what the in-place op itself reads does
+    not.
     """
     tensors = (t, *(x for x in others if isinstance(x, Tensor)))
     if local.era.here.grad and any(x.requires_grad for x in tensors):
@@ -68,7 +70,8 @@ def is_leaf(t: Tensor) -> bool:
 
 
 def rebind(t: Tensor, new: Tensor, name: str, *, event: bool = True) -> Tensor:
-    """Make ``t``, its base and its views hold ``new``; ``event=False`` where the op's own event noted it."""
+    """Make ``t``, its base and its views hold ``new``; ``event=False`` where the op's own event
+    noted it."""
     x = extra(t)
     view = x.view
     era = local.era

@@ -2,7 +2,8 @@
 
 `op` wraps a function over tensors (the *body*). The first call along a path of the trie runs the
 body under a `Tracer` and keeps what it expanded to; every later call costs one lookup. Arguments
-annotated `Number` may differ from call to call; all other arguments that are not tensors are static:
+annotated `Number` may differ from call to call; all other arguments that are not tensors are
+static:
 they are part of the event's key.
 """
 
@@ -265,10 +266,7 @@ def expand(
                 _symbolic(tracer, a, p)
                 for a, p in zip(args, (*op.positions, *(False,) * len(args)), strict=False)
             ),
-            **{
-                _parameter(op, k): _symbolic(tracer, a, k in op.numbers)
-                for k, a in kwargs.items()
-            },
+            **{_parameter(op, k): _symbolic(tracer, a, k in op.numbers) for k, a in kwargs.items()},
         )
         out = computed(out)
     except BaseException:

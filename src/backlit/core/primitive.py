@@ -36,9 +36,12 @@ class Primitive:
 
     Attributes:
         operands: names of the tensor operands; one name ending in ``*`` takes any number.
-        shape: ``shape(*operand_values, **attrs)`` gives the `Spec` of the output, or a list of them.
-        numpy: source template over operand and attribute names, such as ``"np.sum({x}, axis={dims})"``.
-        vjp: per operand, a rule ``(g, …) -> gradient``, or None where there is none. The names of the
+        shape: ``shape(*operand_values, **attrs)`` gives the `Spec` of the output, or a list of
+            them.
+        numpy: source template over operand and attribute names, such as ``"np.sum({x},
+            axis={dims})"``.
+        vjp: per operand, a rule ``(g, …) -> gradient``, or None where there is none. The names of
+            the
             other parameters say what is saved: an operand, ``out`` (``out1`` …), an attribute, or
             ``x_shape``, which saves nothing.
         write: for movement ops, ``write(base, new, **attrs)``: base with the moved part replaced.
@@ -160,7 +163,8 @@ class Elementwise(Primitive):
             return broadcast(name, *(v.shape for v in values)), result or first
 
         super().__init__(name, " ".join(operands), shape=shape, scalar=fn, upcast=True, **more)
-        # A derivative's parameters after m are what it saves; the incoming gradient is not among them.
+        # A derivative's parameters after m are what it saves; the incoming gradient is not among
+        # them.
         self.vjp = derivatives
         self.rule_names = tuple(_parameters(d) for d in derivatives)
 

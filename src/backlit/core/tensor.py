@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -64,11 +64,11 @@ class Tensor(TensorMethods):
 
     __array_priority__ = 1000  # NumPy operators defer to ours
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls is Tensor or not args:
             from backlit.core.create import legacy_tensor
 
-            return legacy_tensor(*args, **kwargs)
+            return legacy_tensor(*args, **kwargs)  # type: ignore[return-value]
         return object.__new__(cls)
 
     @property

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from backlit.core.dtypes import category, dtype, from_numpy_dtype, get_default_dtype, of_number, promote_types
+from backlit.core.dtypes import (
+    category,
+    dtype,
+    from_numpy_dtype,
+    get_default_dtype,
+    of_number,
+    promote_types,
+)
 from backlit.core.era import Nowhere
 from backlit.core.position import Position
 from backlit.core.primitive import Elementwise, Primitive

@@ -25,9 +25,11 @@ def update(
     reads: Sequence[Sequence[Tensor]],
     numbers: Sequence[Number],
 ) -> None:
-    """Rewrite ``targets[k][i]`` for every ``i`` by ``rule(*targets_i, *reads_i, *numbers, *static)``.
+    """Rewrite ``targets[k][i]`` for every ``i`` by ``rule(*targets_i, *reads_i, *numbers,
+    *static)``.
 
-    The rule receives one tensor of each list and returns the new values of the targets, in order. All
+    The rule receives one tensor of each list and returns the new values of the targets, in order.
+    All
     of it is one event: found again by one lookup, computed with everything else that is pending.
     """
     era = local.era

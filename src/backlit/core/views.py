@@ -1,7 +1,8 @@
 """Views: tensors that share the memory of another one.
 
 A view remembers its base and the chain of *moves* (movement primitives with their arguments) that
-leads from the base to it. When the base changes, its views are marked stale and derived anew at their
+leads from the base to it. When the base changes, its views are marked stale and derived anew at
+their
 next use; writing through a view rewrites the base.
 """
 
@@ -104,7 +105,8 @@ def join(t: Tensor, of: Tensor, moves: tuple[Move, ...], grad: bool) -> None:
 
 
 def _begins_history(t: Tensor) -> bool:
-    """Whether the view ``t`` is a leaf or detached: the history of its views goes back to it only."""
+    """Whether the view ``t`` is a leaf or detached: the history of its views goes back to it
+    only."""
     from backlit.core.inplace import is_leaf
 
     view = extra(t).view
@@ -112,7 +114,7 @@ def _begins_history(t: Tensor) -> bool:
     return view.detached() or (t.requires_grad and is_leaf(t))
 
 
-# -- views of realized tensors are made at once -----------------------------------------------------
+# -- views of realized tensors are made at once ----------------------------------------------------
 
 _instants: dict[Any, Any] = {}
 _INSTANTS_KEPT = 20_000
@@ -224,7 +226,7 @@ def _make(outputs: Any, source: Tensor, arrays: Any, scalars: list[Any], grad: b
     return outputs.kind(*made) if hasattr(outputs.kind, "_fields") else outputs.kind(made)
 
 
-# -- staleness ----------------------------------------------------------------------------------------
+# -- staleness -------------------------------------------------------------------------------------
 
 
 def mark_stale(base: Tensor) -> None:
@@ -292,7 +294,8 @@ def follow(base: Tensor, moves: tuple[Move, ...]) -> Tensor:
 
 
 def moved(array: Array, meta: Meta, moves: tuple[Move, ...]) -> Array:
-    """The part of ``array``, which is of kind ``meta``, that ``moves`` lead to; it shares memory."""
+    """The part of ``array``, which is of kind ``meta``, that ``moves`` lead to; it shares
+    memory."""
     position = Position(None, None, False)
     source = Input(0, meta, 0)
     position.n_values = position.n_inputs = 1

@@ -47,7 +47,8 @@ declare void @parallel_for(ptr, ptr, i64)
 # context {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B, size}: block i of C, which is
 # rows i·size … where size > 0, or columns i·(-size) … where size < 0.
 _BLOCKS = """
-declare void @cblas_{letter}gemm(i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
+declare void @cblas_{letter}gemm(
+  i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
 
 define void @{letter}block(ptr %a, i64 %i) {{
   %A = load ptr, ptr %a
@@ -104,7 +105,9 @@ define void @{letter}block(ptr %a, i64 %i) {{
   %lda32 = trunc i64 %lda to i32
   %ldb32 = trunc i64 %ldb to i32
   %ldc32 = trunc i64 %ldc to i32
-  call void @cblas_{letter}gemm(i32 101, i32 %ta32, i32 %tb32, i32 %m32, i32 %n32, i32 %k32, {type} 1.0, ptr %A2, i32 %lda32, ptr %B2, i32 %ldb32, {type} 0.0, ptr %C2, i32 %ldc32)
+  call void @cblas_{letter}gemm(
+    i32 101, i32 %ta32, i32 %tb32, i32 %m32, i32 %n32, i32 %k32, {type} 1.0,
+    ptr %A2, i32 %lda32, ptr %B2, i32 %ldb32, {type} 0.0, ptr %C2, i32 %ldc32)
   ret void
 }}
 """

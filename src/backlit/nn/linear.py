@@ -216,7 +216,7 @@ class Residual(Module):
         self.shortcut = shortcut if shortcut is not None else Identity()
 
     def forward(self, input: Tensor) -> Tensor:
-        return self.shortcut(input) + self.block(input)  # type: ignore[no-any-return]
+        return self.shortcut(input) + self.block(input)
 
 
 __all__ = [

@@ -120,7 +120,7 @@ class TreeMethods:
             found = getattr(found, item)
             if not isinstance(found, TreeMethods):
                 raise AttributeError(f"`{item}` is not an nn.Module")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Replace the module with this dotted name (or add it, unless ``strict``)."""

@@ -11,8 +11,9 @@ from backlit.ops import comparison as comparison
 from backlit.ops import convert as convert
 from backlit.ops import create as create
 from backlit.ops import distance as distance
-from backlit.ops import extreme as extreme
+from backlit.ops import dropout as dropout
 from backlit.ops import einsum as einsum
+from backlit.ops import extreme as extreme
 from backlit.ops import functional as functional
 from backlit.ops import gather as gather
 from backlit.ops import index as index

@@ -130,7 +130,7 @@ def _iter(self: Tensor) -> Any:
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype; devices are accepted and must be the CPU."""
-    from backlit.core.create import check_device
+    from backlit.core.device import check_device
 
     target = kwargs.pop("dtype", None)
     check_device(kwargs.pop("device", None))
@@ -235,6 +235,10 @@ def _unpickle_bfloat16(kind: type[Tensor], bits: Any, requires_grad: bool) -> Te
     return remake(kind, bits.view(bfloat16.numpy), requires_grad)
 
 
+def _data(self: Tensor) -> Tensor:
+    return PUBLIC["detach"](self)
+
+
 def set_data(self: Tensor, new: Tensor) -> None:
     """``t.data = new``: hold other values, without history."""
     if not isinstance(new, Tensor):
@@ -275,6 +279,10 @@ def _converter(d: dtype) -> Any:
     return method
 
 
+def _format(self: Tensor, spec: str) -> str:
+    return format(item(self), spec) if not self.shape and spec else repr(self)
+
+
 def _self(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor itself: there is one device, and memory is always contiguous."""
     return self
@@ -290,13 +298,11 @@ METHODS: dict[str, Any] = {
     "is_floating_point": lambda self: self.dtype.is_floating_point,
     "is_complex": lambda self: False,
     "element_size": lambda self: self.dtype.itemsize,
-    "__format__": lambda self, spec: format(item(self), spec) if not self.shape and spec else repr(self),
-    "mT": property(lambda self: PUBLIC["transpose"](self, -2, -1)),
-    "T": property(lambda self: PUBLIC["permute"](self, *reversed(range(self._var.ndim)))),
+    "__format__": _format,
     "ndim": property(lambda self: self._var.ndim),
     "is_leaf": property(is_leaf),
     "grad": property(lambda self: self._x.grad if self._x is not None else None, _set_grad),
-    "data": property(lambda self: PUBLIC["detach"](self), set_data),
+    "data": property(_data, set_data),
     "is_cuda": property(lambda self: False),
     "is_sparse": property(lambda self: False),
     "is_quantized": property(lambda self: False),

@@ -55,7 +55,7 @@ mul_card = elementwise(
 div_card = elementwise(
     "div",
     lambda m, x, y: x / y,
-    (lambda m, y: 1 / y, lambda m, y, out: -out / y),
+    (lambda m, y: 1 / y, lambda m, x, y: -x / (y * y)),
     kinds="f",
     maths="x / y",
     local=("1/y", "-x/y²"),

@@ -95,7 +95,7 @@ def _place(name: str, card: Any, fill: float, doc: str) -> Any:
     ) -> Tensor:
         x = _filled(name, _with_dtype(input, dtype), mask, fill)
         found = PUBLIC[card.name](x, dim, keepdim)
-        return found.to(x.dtype)  # type: ignore[no-any-return]  # as PyTorch's masked family does
+        return found.to(x.dtype)  # as PyTorch's masked family does
 
     body.__name__ = name
     body.__doc__ = f"The index of the {doc} element along ``dim`` that ``mask`` selects."
@@ -256,8 +256,8 @@ def _along(name: str, fill: float, doc: str) -> Any:
     ) -> Tensor:
         x = _filled(name, _with_dtype(input, dtype), mask, fill)
         if name == "softmin":
-            return PUBLIC["softmax"](-x, dim)  # type: ignore[no-any-return]
-        return PUBLIC[name](x, dim)  # type: ignore[no-any-return]
+            return PUBLIC["softmax"](-x, dim)
+        return PUBLIC[name](x, dim)
 
     body.__name__ = name
     body.__doc__ = f"{doc} along ``dim`` of the elements that ``mask`` selects."

@@ -1,6 +1,7 @@
 """Random numbers: counter-based, so that a recording repeats with fresh numbers.
 
-Every op draws a block of the stream of a `Generator`: the seed and the offset are runtime numbers of
+Every op draws a block of the stream of a `Generator`: the seed and the offset are runtime numbers
+of
 the recording, the numbers themselves are computed when the program runs.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from backlit.core import dtypes
-from backlit.core.create import check_device, set_requires_grad, tensor
+from backlit.core.create import set_requires_grad, tensor
+from backlit.core.device import check_device
 from backlit.core.dtypes import dtype, float32, float64, get_default_dtype, int64
 from backlit.core.era import realize
 from backlit.core.inplace import check_inplace, rebind, to_dtype, write_out
@@ -86,7 +88,9 @@ class Generator:
         """Go on from a state that `get_state` gave."""
         words = realize(state)
         if words.dtype != np.uint8 or words.size != 24:
-            raise ArgumentError(f"set_state: expected the 24 bytes that get_state returns, got {words.size}.")
+            raise ArgumentError(
+                f"set_state: expected the 24 bytes that get_state returns, got {words.size}."
+            )
         low, high, offset = (int(w) for w in np.ascontiguousarray(words).view(np.uint64))
         with self._lock:
             self._seed, self._offset = low | high << 64, offset
@@ -113,7 +117,8 @@ default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator (every ``rand``, ``randn``, ``dropout`` … without ``generator=``)."""
+    """Seed the default generator (every ``rand``, ``randn``, ``dropout`` … without
+    ``generator=``)."""
     return default_generator.manual_seed(seed)
 
 
@@ -137,7 +142,7 @@ def set_rng_state(state: Tensor) -> None:
     default_generator.set_state(state)
 
 
-# -- recorded draws ---------------------------------------------------------------------------------
+# -- recorded draws --------------------------------------------------------------------------------
 
 
 @op(name="_uniform", method=False)
@@ -177,13 +182,15 @@ def sizes_of(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
         size = tuple(size[0])
     found = tuple(int(n) for n in size)
     if min(found, default=0) < 0:
-        raise ShapeError(f"{name}: Trying to create tensor with negative dimension {min(found)}: {list(found)}.")
+        raise ShapeError(
+            f"{name}: Trying to create tensor with negative dimension {min(found)}: {list(found)}."
+        )
     return found
 
 
 def _finish(made: Tensor, out: Tensor | None, requires_grad: bool, name: str) -> Tensor:
     if out is not None:
-        return write_out(name, out, made)  # type: ignore[no-any-return]
+        return write_out(name, out, made)
     return set_requires_grad(made) if requires_grad else made
 
 
@@ -196,9 +203,15 @@ def _float(name: str, d: dtype | None) -> dtype:
 
 @plain(method=False)
 def rand(
-    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
-    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Uniform numbers in [0, 1).
 
     >>> import backlit
@@ -206,56 +219,93 @@ def rand(
     Size([2, 3])
     """
     check_device(device)
-    made = draw_uniform(sizes_of("rand", size), _float("rand", dtype or (out.dtype if out is not None else None)), generator)
+    made = draw_uniform(
+        sizes_of("rand", size),
+        _float("rand", dtype or (out.dtype if out is not None else None)),
+        generator,
+    )
     return _finish(made, out, requires_grad, "rand")
 
 
 @plain(method=False)
 def randn(
-    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
-    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Numbers from the standard normal distribution."""
     check_device(device)
-    made = draw_normal(sizes_of("randn", size), _float("randn", dtype or (out.dtype if out is not None else None)), generator)
+    made = draw_normal(
+        sizes_of("randn", size),
+        _float("randn", dtype or (out.dtype if out is not None else None)),
+        generator,
+    )
     return _finish(made, out, requires_grad, "randn")
 
 
 @op(name="_integers", method=False)
-def _integers(seed: Number, offset: Number, low: Number, span: Number, shape: Any, dtype: dtype) -> Tensor:
+def _integers(
+    seed: Number, offset: Number, low: Number, span: Number, shape: Any, dtype: dtype
+) -> Tensor:
     u = uniform_card(seed, offset, shape=tuple(shape), dtype=float64)
     return ((u * span).to(int64) + low).to(dtype)
 
 
-def draw_integers(low: int, high: int, shape: tuple[int, ...], d: dtype, generator: Generator | None) -> Tensor:
+def draw_integers(
+    low: int, high: int, shape: tuple[int, ...], d: dtype, generator: Generator | None
+) -> Tensor:
     """Whole numbers from low to high - 1."""
     if high <= low:
-        raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}.")
+        raise ArgumentError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}."
+        )
     seed, offset = (generator or default_generator).take(_count(shape))
     return _integers(seed, offset, low, high - low, tuple(shape), d)
 
 
 @plain(method=False)
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
-    dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Whole numbers from ``low`` to ``high - 1``; ``randint(high, size)`` starts at 0."""
     check_device(device)
     if size is None:
         low, high, size = 0, low, high
     if size is None or isinstance(size, int):
-        raise TypeError("randint(): argument 'size' must be a tuple of ints, such as randint(0, 10, (3,)).")
+        raise TypeError(
+            "randint(): argument 'size' must be a tuple of ints, such as randint(0, 10, (3,))."
+        )
     made = draw_integers(int(low), int(high), tuple(size), dtype or int64, generator)
     return _finish(made, out, requires_grad, "randint")
 
 
 @plain(method=False)
 def randperm(
-    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype = int64, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype = int64,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A random order of 0 … n - 1."""
     check_device(device)
     if n < 0:
@@ -266,10 +316,16 @@ def randperm(
 
 def _like(draw: Any, name: str) -> Any:
     def call(
-        input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+        input: Tensor,
+        *,
+        dtype: dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        pin_memory: bool = False,
         generator: Generator | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         check_device(device)
         made = draw(tuple(input.shape), _float(name, dtype or input.dtype), generator)
         return set_requires_grad(made) if requires_grad else made
@@ -285,9 +341,17 @@ randn_like = _like(draw_normal, "randn_like")
 
 @plain(method=False)
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """``randint`` in the shape and dtype of ``input``."""
     if isinstance(low, Tensor):
         low = low.item()
@@ -298,10 +362,18 @@ def randint_like(
 
 @plain(method=False)
 def normal(
-    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
-    dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal numbers of the given means and standard deviations (tensors or numbers)."""
     given = [x for x in (mean, std) if isinstance(x, Tensor)]
     if isinstance(std, Tensor):
@@ -313,7 +385,11 @@ def normal(
         from backlit.core.size import broadcast
 
         shape = broadcast("normal", *(tuple(x.shape) for x in given))
-        d = given[0].dtype if len(given) == 1 else dtypes.promote_types(given[0].dtype, given[1].dtype)
+        d = (
+            given[0].dtype
+            if len(given) == 1
+            else dtypes.promote_types(given[0].dtype, given[1].dtype)
+        )
         d = d if d.is_floating_point else get_default_dtype()
     else:
         shape, d = sizes_of("normal", tuple(size or ())), dtype or get_default_dtype()
@@ -328,25 +404,33 @@ def bernoulli(
     """1 with probability ``input`` (or ``p``), else 0."""
     u = draw_uniform(tuple(input.shape), float64 if input.dtype is float64 else float32, generator)
     made = to_dtype(u < (input.detach() if p is None else p), input.dtype)
-    return made if out is None else write_out("bernoulli", out, made)  # type: ignore[no-any-return]
+    return made if out is None else write_out("bernoulli", out, made)
 
 
 @plain()
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
     out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Indices drawn in proportion to the weights in each row of ``input``."""
     weights = realize(input)
     if not input.dtype.is_floating_point:
-        raise DtypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.name}.")
+        raise DtypeError(
+            f"multinomial only supports floating-point dtypes for input, got: {input.dtype.name}."
+        )
     if weights.ndim not in (1, 2):
         raise ShapeError(f"prob_dist must be 1 or 2 dim, got {weights.ndim}.")
     rows = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
     if num_samples <= 0:
         raise ArgumentError("cannot sample n_sample <= 0 samples.")
     if not replacement and num_samples > rows.shape[1]:
-        raise ArgumentError("cannot sample n_sample > prob_dist.size(-1) samples without replacement.")
+        raise ArgumentError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement."
+        )
     if not np.isfinite(rows).all() or (rows < 0).any():
         raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0.")
     if (rows.sum(1) <= 0).any():
@@ -355,13 +439,15 @@ def multinomial(
     if replacement:
         edges = rows.cumsum(1)
         u = draw.random((rows.shape[0], num_samples)) * edges[:, -1:]
-        picked = np.stack([np.searchsorted(e, x, side="right") for e, x in zip(edges, u, strict=True)])
+        picked = np.stack(
+            [np.searchsorted(e, x, side="right") for e, x in zip(edges, u, strict=True)]
+        )
     else:  # Efraimidis and Spirakis, 2006: the largest u^(1/w) are a weighted sample
         with np.errstate(divide="ignore"):
             keys = draw.exponential(size=rows.shape) / rows
         picked = np.argsort(keys, axis=1)[:, :num_samples]
     made = tensor(picked.reshape(*weights.shape[:-1], num_samples), dtype=int64)
-    return made if out is None else write_out("multinomial", out, made)  # type: ignore[no-any-return]
+    return made if out is None else write_out("multinomial", out, made)
 
 
 @plain()
@@ -374,11 +460,15 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 @plain()
 def binomial(input: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Numbers of successes in ``input`` trials of probability ``prob``."""
-    drawn = (generator or default_generator).numpy().binomial(realize(input).astype(np.int64), realize(prob))
+    drawn = (
+        (generator or default_generator)
+        .numpy()
+        .binomial(realize(input).astype(np.int64), realize(prob))
+    )
     return tensor(drawn, dtype=input.dtype)
 
 
-# -- in-place draws ---------------------------------------------------------------------------------
+# -- in-place draws --------------------------------------------------------------------------------
 
 
 def _fill(self: Tensor, made: Tensor, name: str) -> Tensor:
@@ -389,15 +479,21 @@ def _width(self: Tensor, name: str) -> dtype:
     return _float(name, self.dtype)
 
 
-def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with uniform numbers in [a, b)."""
     if a > b:
-        raise ArgumentError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}.")
+        raise ArgumentError(
+            f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}."
+        )
     u = draw_uniform(tuple(self.shape), _width(self, "uniform_"), generator)
     return _fill(self, u * (b - a) + a, "uniform_")
 
 
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers."""
     if std < 0:
         raise ArgumentError(f"normal_ expects std >= 0.0, but found std {std}.")
@@ -418,7 +514,11 @@ def random_(self: Tensor, *limits: Any, generator: Generator | None = None) -> T
     low, high = (0, top + 1) if not limits else (0, limits[0]) if len(limits) == 1 else limits
     if high is None:
         high = top + 1
-    return _fill(self, draw_integers(int(low), int(high), tuple(self.shape), self.dtype, generator), "random_")
+    return _fill(
+        self,
+        draw_integers(int(low), int(high), tuple(self.shape), self.dtype, generator),
+        "random_",
+    )
 
 
 def _transform(name: str, body: Any) -> Any:
@@ -431,11 +531,17 @@ def _transform(name: str, body: Any) -> Any:
 
 
 exponential_ = _transform("exponential_", lambda u, lambd=1.0: -(1 - u).log() / lambd)
-geometric_ = _transform("geometric_", lambda u, p: PUBLIC["ceil"]((1 - u).log() / math.log(1 - p)).clamp(1, None))
-cauchy_ = _transform("cauchy_", lambda u, median=0.0, sigma=1.0: PUBLIC["tan"]((u - 0.5) * math.pi) * sigma + median)
+geometric_ = _transform(
+    "geometric_", lambda u, p: PUBLIC["ceil"]((1 - u).log() / math.log(1 - p)).clamp(1, None)
+)
+cauchy_ = _transform(
+    "cauchy_", lambda u, median=0.0, sigma=1.0: PUBLIC["tan"]((u - 0.5) * math.pi) * sigma + median
+)
 
 
-def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with exp of normal numbers."""
     z = draw_normal(tuple(self.shape), _width(self, "log_normal_"), generator)
     return _fill(self, (z * std + mean).exp(), "log_normal_")
@@ -443,87 +549,14 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
 
 METHODS = {
     f.__name__: f
-    for f in (uniform_, normal_, bernoulli_, random_, exponential_, geometric_, cauchy_, log_normal_)
+    for f in (
+        uniform_,
+        normal_,
+        bernoulli_,
+        random_,
+        exponential_,
+        geometric_,
+        cauchy_,
+        log_normal_,
+    )
 }
-
-# -- dropout ----------------------------------------------------------------------------------------
-
-
-@op(name="_dropout", method=False)
-def _dropout(input: Tensor, seed: Number, offset: Number, p: float, mask_shape: Any, scale: bool) -> Tensor:
-    wide = float64 if input.dtype is float64 else float32
-    keep = uniform_card(seed, offset, shape=tuple(mask_shape), dtype=wide) >= p
-    factor = 1 / (1 - p) if scale and p < 1 else 1.0
-    return PUBLIC["where"](keep, input * factor, 0.0) if p < 1 else input * 0.0
-
-
-def _check_probability(p: float, name: str) -> None:
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"{name}: dropout probability has to be between 0 and 1, but got {p}.")
-
-
-def drop(input: Tensor, p: float, mask_shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
-    """Zero the elements of ``input`` with probability ``p``, and scale the rest by 1/(1 - p)."""
-    seed, offset = (generator or default_generator).take(_count(mask_shape))
-    return _dropout(input, seed, offset, float(p), tuple(mask_shape), True)
-
-
-@plain("nn.functional.dropout", method=False)
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements zeroed with probability ``p`` and the others scaled by 1/(1 - p) (Srivastava et al., 2014).
-
-    >>> import backlit
-    >>> backlit.nn.functional.dropout(backlit.ones(3), 0.5, training=False)
-    tensor([1., 1., 1.])
-    """
-    _check_probability(p, "dropout")
-    made = drop(input, p, tuple(input.shape)) if training and p else input
-    return rebind(input, made, "dropout_") if inplace and made is not input else made
-
-
-def _channels(name: str, spatial: int) -> Any:
-    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        _check_probability(p, name)
-        if not training or not p:
-            return input
-        batched = input.ndim == spatial + 2
-        lead = tuple(input.shape[: 2 if batched else 1])
-        made = drop(input, p, lead + (1,) * (input.ndim - len(lead)))
-        return rebind(input, made, name + "_") if inplace else made
-
-    call.__name__ = name
-    call.__doc__ = f"`dropout` of whole channels of {spatial}-dimensional maps (Tompson et al., 2015)."
-    return plain("nn.functional." + name, method=False)(call)
-
-
-dropout1d = _channels("dropout1d", 1)
-dropout2d = _channels("dropout2d", 2)
-dropout3d = _channels("dropout3d", 3)
-
-
-@op(name="_alpha_dropout", method=False)
-def _alpha_dropout(input: Tensor, seed: Number, offset: Number, p: float, mask_shape: Any) -> Tensor:
-    alpha = -1.7580993408473766  # -λα of SELU (Klambauer et al., 2017)
-    wide = float64 if input.dtype is float64 else float32
-    keep = uniform_card(seed, offset, shape=tuple(mask_shape), dtype=wide) >= p
-    a = 1 / math.sqrt((alpha * alpha * p + 1) * (1 - p)) if p < 1 else 0.0
-    return PUBLIC["where"](keep, input, alpha) * a + (-a * alpha * p)
-
-
-def _alpha(name: str, feature: bool) -> Any:
-    def call(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-        _check_probability(p, name)
-        if not training or not p:
-            return input
-        shape = tuple(input.shape[:2]) + (1,) * (input.ndim - 2) if feature else tuple(input.shape)
-        seed, offset = default_generator.take(_count(shape))
-        made = _alpha_dropout(input, seed, offset, float(p), shape)
-        return rebind(input, made, name + "_") if inplace else made
-
-    call.__name__ = name
-    call.__doc__ = "Dropout that keeps mean and variance of SELU networks (Klambauer et al., 2017)."
-    return plain("nn.functional." + name, method=False)(call)
-
-
-alpha_dropout = _alpha("alpha_dropout", False)
-feature_alpha_dropout = _alpha("feature_alpha_dropout", True)

@@ -133,60 +133,8 @@ def scatter(x: Array, index: Array, src: Array, dim: int, reduce: str) -> Array:
     return out
 
 
-from backlit.ops.reference_random import random_uniform as random_uniform  # noqa: E402
-from backlit.ops.reference_linalg import (  # noqa: E402
-    cholesky as cholesky,
-    cofactor as cofactor,
-    eigh as eigh,
-    first_zero_pivot as first_zero_pivot,
-    inv as inv,
-    inv_ex as inv_ex,
-    log_softmax as log_softmax,
-    lu_factor as lu_factor,
-    matrix_exp as matrix_exp,
-    permutation as permutation,
-    pick as pick,
-    pinv as pinv,
-    place as place,
-    qr as qr,
-    slogdet as slogdet,
-    softmax as softmax,
-    solve as solve,
-    solve_ex as solve_ex,
-    solve_triangular as solve_triangular,
-    standardize as standardize,
-    sum_rows as sum_rows,
-    svd as svd,
-    take_rows as take_rows,
-    vector_norm as vector_norm,
-)
-from backlit.ops.reference_reduce import (  # noqa: E402
-    argkth as argkth,
-    argmode as argmode,
-    argsort as argsort,
-    argtopk as argtopk,
-    histc as histc,
-    histogram as histogram,
-    linear_scan as linear_scan,
-    running_extreme as running_extreme,
-    searchsorted as searchsorted,
-)
-from backlit.ops.reference_special import (  # noqa: E402 - one namespace for programs
-    digamma as digamma,
-    erf as erf,
-    erfc as erfc,
-    erfcx as erfcx,
-    erfinv as erfinv,
-    floor_divide as floor_divide,
-    fmod as fmod,
-    from_scipy as from_scipy,
-    gammainc as gammainc,
-    gammaincc as gammaincc,
-    lgamma as lgamma,
-    ndtri as ndtri,
-    polygamma as polygamma,
-    polynomial as polynomial,
-    power as power,
-    remainder as remainder,
-    zeta as zeta,
-)
+# Each family has a file of its own.
+from backlit.ops.reference_linalg import *  # noqa: E402, F403
+from backlit.ops.reference_random import *  # noqa: E402, F403
+from backlit.ops.reference_reduce import *  # noqa: E402, F403
+from backlit.ops.reference_special import *  # noqa: E402, F403

@@ -18,7 +18,8 @@ def random_words(seed: int, offset: int, n: int) -> Any:
         generator = _local.philox = np.random.Philox(0)
         _local.state = generator.state
     state = _local.state
-    # NumPy counts a block before it makes it; beginning one before makes the first block number `offset`.
+    # NumPy counts a block before it makes it; beginning one before makes the first block number
+    # `offset`.
     counter = (offset - 1) & ((1 << 256) - 1)
     inner = state["state"]
     inner["counter"][:] = [counter >> (64 * i) & _MASK for i in range(4)]
@@ -37,5 +38,7 @@ def random_uniform(seed: int, offset: int, shape: tuple[int, ...], dtype: Any) -
     else:
         found = (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
         if dtype != np.float32:  # rounding to a narrower type must not reach 1
-            found = np.minimum(found.astype(dtype), np.asarray(1 - float(np.finfo(np.float16).eps) * 4, dtype))
+            found = np.minimum(
+                found.astype(dtype), np.asarray(1 - float(np.finfo(np.float16).eps) * 4, dtype)
+            )
     return found.reshape(shape)

@@ -8,7 +8,7 @@ from typing import Any
 from backlit.core.dtypes import bool_, dtype, get_default_dtype, int64
 from backlit.core.era import local
 from backlit.core.op import op
-from backlit.core.primitive import Spec, primitive
+from backlit.core.primitive import Primitive, Spec, primitive
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.core.value import Node, Value
@@ -76,7 +76,7 @@ def _accumulate_text(ufunc: str) -> Any:
     return text
 
 
-cumsum_card = primitive(
+cumsum_card: Primitive = primitive(
     "cumsum",
     "x",
     shape=_widened,

@@ -196,7 +196,8 @@ def unique(
         d, x = 0, x.reshape(-1)
     else:
         d = _unique_dim("unique", input, dim)
-    found = np.unique(
+    unique_values: Any = np.unique  # its overloads want literal flags
+    found = unique_values(
         x,
         return_inverse=return_inverse,
         return_counts=return_counts,

@@ -7,7 +7,7 @@ from typing import Any
 
 from backlit.core.era import local
 from backlit.core.op import PUBLIC, binary, op, unary
-from backlit.core.primitive import elementwise, primitive
+from backlit.core.primitive import Elementwise, Primitive, elementwise, primitive
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
@@ -122,7 +122,7 @@ digamma_card = elementwise(
     local="ψ′(x)",
     samples=within(0.5, 4),
 )
-polygamma_card = primitive(
+polygamma_card: Primitive = primitive(
     "polygamma",
     "x",
     shape=lambda x, n: (tuple(x.shape), x.dtype),
@@ -133,7 +133,7 @@ polygamma_card = primitive(
     local="ψ⁽ⁿ⁺¹⁾(x)",
     samples=lambda: [(([[0.5, 1.5], [2.5, 3.5]],), {"n": 1})],
 )
-zeta_card = elementwise(
+zeta_card: Elementwise = elementwise(
     "zeta",
     lambda m, x, y: m.zeta(x, y),
     (None, lambda m, x, y: -x * zeta_card(x + 1, y)),

@@ -7,7 +7,14 @@ from typing import Any
 from backlit.core.op import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
-from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, check_beta, check_lr, number
+from backlit.optim.optimizer import (
+    Optimizer,
+    Params,
+    check_at_least_zero,
+    check_beta,
+    check_lr,
+    number,
+)
 
 
 def _check_tensors(lr: Any, betas: tuple[Any, Any], foreach: Any, capturable: bool) -> None:
@@ -29,7 +36,8 @@ def _check_tensors(lr: Any, betas: tuple[Any, Any], foreach: Any, capturable: bo
 class Adam(Optimizer):
     """θ ← θ - lr·m̂/(√v̂ + ε) with m ← β₁m + (1-β₁)g, v ← β₂v + (1-β₂)g² (Kingma and Ba, 2015).
 
-    ``amsgrad`` divides by the largest v̂ so far (Reddi et al., 2018); ``decoupled_weight_decay`` is AdamW.
+    ``amsgrad`` divides by the largest v̂ so far (Reddi et al., 2018); ``decoupled_weight_decay``
+    is AdamW.
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -126,7 +134,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: θ shrinks by lr·weight_decay besides (Loshchilov and Hutter, 2019).
+    """Adam with decoupled weight decay: θ shrinks by lr·weight_decay besides (Loshchilov and
+    Hutter, 2019).
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -151,6 +160,16 @@ class AdamW(Adam):
         fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, foreach=foreach, capturable=capturable,
-            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
-        )  # fmt: skip
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

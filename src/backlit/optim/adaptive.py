@@ -25,7 +25,8 @@ def _signed(g: Tensor, p: Tensor, decay: Any, has_decay: bool, maximize: bool) -
 
 
 class RMSprop(Optimizer):
-    """θ ← θ - lr·g/(√s + ε), s ← α s + (1-α) g² (Hinton, 2012); ``centered`` subtracts the mean squared.
+    """θ ← θ - lr·g/(√s + ε), s ← α s + (1-α) g² (Hinton, 2012); ``centered`` subtracts the mean
+    squared.
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -56,11 +57,18 @@ class RMSprop(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach,
-                "maximize": maximize, "differentiable": differentiable,
+                "lr": lr,
+                "momentum": momentum,
+                "alpha": alpha,
+                "eps": eps,
+                "centered": centered,
+                "weight_decay": weight_decay,
+                "capturable": capturable,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
             },
-        )  # fmt: skip
+        )
 
     def names(self, group: dict[str, Any]) -> tuple[str, ...]:
         names: tuple[str, ...] = ("square_avg",)
@@ -71,8 +79,13 @@ class RMSprop(Optimizer):
     def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
         alpha = group["alpha"]
         return (
-            number(group["lr"]), alpha, 1 - alpha, group["eps"], group["momentum"], group["weight_decay"],
-        )  # fmt: skip
+            number(group["lr"]),
+            alpha,
+            1 - alpha,
+            group["eps"],
+            group["momentum"],
+            group["weight_decay"],
+        )
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         has_decay = bool(group["weight_decay"])
@@ -81,7 +94,9 @@ class RMSprop(Optimizer):
     @staticmethod
     def rule(p: Tensor, s: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         """The step for one parameter."""
-        *tensors, lr, alpha, other, eps, momentum, decay, moves, centered, has_decay, maximize = rest
+        *tensors, lr, alpha, other, eps, momentum, decay, moves, centered, has_decay, maximize = (
+            rest
+        )
         g = _signed(tensors[-1], p, decay, has_decay, maximize)
         s = alpha * s + other * (g * g)
         kept: list[Tensor] = []
@@ -132,11 +147,17 @@ class Adagrad(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value, "foreach": foreach,
-                "maximize": maximize, "differentiable": differentiable, "fused": fused,
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "fused": fused,
             },
-        )  # fmt: skip
+        )
         for group in self.param_groups:
             for p in group["params"]:
                 self._begin(p, group, self.state[p], self.state_names)
@@ -153,7 +174,14 @@ class Adagrad(Optimizer):
 
     @staticmethod
     def rule(
-        p: Tensor, s: Tensor, g: Tensor, lr: Any, eps: Any, decay: Any, has_decay: bool, maximize: bool
+        p: Tensor,
+        s: Tensor,
+        g: Tensor,
+        lr: Any,
+        eps: Any,
+        decay: Any,
+        has_decay: bool,
+        maximize: bool,
     ) -> tuple[Tensor, ...]:
         """The step for one parameter."""
         g = _signed(g, p, decay, has_decay, maximize)
@@ -194,10 +222,16 @@ class Adadelta(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-                "capturable": capturable, "foreach": foreach, "differentiable": differentiable,
+                "lr": lr,
+                "rho": rho,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "capturable": capturable,
+                "foreach": foreach,
+                "differentiable": differentiable,
             },
-        )  # fmt: skip
+        )
 
     def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
         rho = group["rho"]
@@ -217,7 +251,8 @@ class Adadelta(Optimizer):
 
 
 class Adamax(Optimizer):
-    """Adam with the infinity norm: u ← max(β₂u, abs(g) + ε), θ ← θ - lr/(1-β₁ᵗ)·m/u (Kingma and Ba, 2015).
+    """Adam with the infinity norm: u ← max(β₂u, abs(g) + ε), θ ← θ - lr/(1-β₁ᵗ)·m/u (Kingma and
+    Ba, 2015).
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -249,10 +284,16 @@ class Adamax(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
-                "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "capturable": capturable,
             },
-        )  # fmt: skip
+        )
 
     def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
@@ -309,12 +350,18 @@ class NAdam(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay,
-                "maximize": maximize, "foreach": foreach, "capturable": capturable,
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum_decay": momentum_decay,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
                 "differentiable": differentiable,
             },
-        )  # fmt: skip
+        )
 
     def start(self, group: dict[str, Any], own: dict[str, Any]) -> None:
         own["mu_product"] = 1.0
@@ -327,10 +374,15 @@ class NAdam(Optimizer):
         product = own["mu_product"] = own["mu_product"] * mu
         decay = group["weight_decay"]
         return (
-            lr * (1.0 - mu) / (1.0 - product), lr * following / (1.0 - product * following), 1 - beta1, beta2,
-            1 - beta2, 1 - beta2**step, group["eps"],
+            lr * (1.0 - mu) / (1.0 - product),
+            lr * following / (1.0 - product * following),
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            1 - beta2**step,
+            group["eps"],
             1 - lr * decay if group["decoupled_weight_decay"] else decay,
-        )  # fmt: skip
+        )
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         decoupled = "decoupled" if group["decoupled_weight_decay"] else "coupled"
@@ -383,11 +435,17 @@ class RAdam(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-                "foreach": foreach, "capturable": capturable,
-                "decoupled_weight_decay": decoupled_weight_decay, "differentiable": differentiable,
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "differentiable": differentiable,
             },
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _length(group: dict[str, Any], step: int) -> tuple[float, float]:
@@ -405,9 +463,13 @@ class RAdam(Optimizer):
             above = (now - 4) * (now - 2) * limit
             rectify = (above / ((limit - 4) * (limit - 2) * now)) ** 0.5 * (1 - beta2**step) ** 0.5
         return (
-            lr / (1 - beta1**step) * rectify, 1 - beta1, beta2, 1 - beta2, group["eps"],
+            lr / (1 - beta1**step) * rectify,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            group["eps"],
             1 - lr * decay if group["decoupled_weight_decay"] else decay,
-        )  # fmt: skip
+        )
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         decoupled = "decoupled" if group["decoupled_weight_decay"] else "coupled"

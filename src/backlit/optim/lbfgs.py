@@ -48,17 +48,19 @@ class LBFGS(Optimizer):
     ) -> None:
         check_lr(lr)
         if line_search_fn not in (None, "strong_wolfe"):
-            raise ArgumentError(
-                f"LBFGS: only 'strong_wolfe' is supported, got {line_search_fn!r}."
-            )
+            raise ArgumentError(f"LBFGS: only 'strong_wolfe' is supported, got {line_search_fn!r}.")
         super().__init__(
             params,
             {
-                "lr": lr, "max_iter": max_iter, "max_eval": max_eval or max_iter * 5 // 4,
-                "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change,
-                "history_size": history_size, "line_search_fn": line_search_fn,
+                "lr": lr,
+                "max_iter": max_iter,
+                "max_eval": max_eval or max_iter * 5 // 4,
+                "tolerance_grad": tolerance_grad,
+                "tolerance_change": tolerance_change,
+                "history_size": history_size,
+                "line_search_fn": line_search_fn,
             },
-        )  # fmt: skip
+        )
         if len(self.param_groups) != 1:
             raise ArgumentError(
                 "LBFGS doesn't support per-parameter options (parameter groups); give one list."
@@ -68,7 +70,7 @@ class LBFGS(Optimizer):
     def _gradient(self) -> Tensor:
         """All gradients as one vector."""
         parts = [
-            (p.grad if p.grad is not None else PUBLIC["zeros_like"](p)).reshape(-1)  # type: ignore[attr-defined]
+            (p.grad if p.grad is not None else PUBLIC["zeros_like"](p)).reshape(-1)
             for p in self._params
         ]
         return PUBLIC["cat"](parts)
@@ -79,13 +81,15 @@ class LBFGS(Optimizer):
         with no_grad():
             for p in self._params:
                 n = p._var.numel
-                p.add_(direction[start : start + n].reshape(p.shape) * size)  # type: ignore[attr-defined]
+                p.add_(direction[start : start + n].reshape(p.shape) * size)
                 start += n
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Up to ``max_iter`` quasi-Newton steps; returns the loss before the first."""
         if closure is None:
-            raise ArgumentError("LBFGS.step() needs a closure that computes the loss and its gradients.")
+            raise ArgumentError(
+                "LBFGS.step() needs a closure that computes the loss and its gradients."
+            )
 
         def evaluate() -> Any:
             with enable_grad():
@@ -101,7 +105,12 @@ class LBFGS(Optimizer):
         return first
 
     def _iterate(
-        self, group: dict[str, Any], state: dict[str, Any], closure: Callable[[], Any], loss: float, g: Tensor
+        self,
+        group: dict[str, Any],
+        state: dict[str, Any],
+        closure: Callable[[], Any],
+        loss: float,
+        g: Tensor,
     ) -> None:
         evaluations = 1
         state["func_evals"] += 1
@@ -124,9 +133,9 @@ class LBFGS(Optimizer):
                     ys, ss, ro = [*ys, y], [*ss, s], [*ro, 1.0 / curvature]
                     scale = curvature / PUBLIC["dot"](y, y)
                 direction = _two_loops(g, ys, ss, ro, scale)
-            before, loss_before = g.clone(), loss  # type: ignore[attr-defined]
+            before, loss_before = g.clone(), loss
             lr = number(group["lr"])
-            size = min(1.0, 1.0 / float(g.abs().sum())) * lr if state["n_iter"] == 1 else lr  # type: ignore[attr-defined]
+            size = min(1.0, 1.0 / float(g.abs().sum())) * lr if state["n_iter"] == 1 else lr
             slope = _dot(g, direction)
             if slope > -group["tolerance_change"]:
                 break
@@ -152,15 +161,27 @@ class LBFGS(Optimizer):
             if abs(loss - loss_before) < group["tolerance_change"]:
                 break
         state.update(
-            d=direction, t=size, old_dirs=ys, old_stps=ss, ro=ro, H_diag=scale, prev_flat_grad=before,
+            d=direction,
+            t=size,
+            old_dirs=ys,
+            old_stps=ss,
+            ro=ro,
+            H_diag=scale,
+            prev_flat_grad=before,
             prev_loss=loss_before,
-        )  # fmt: skip
+        )
 
     def _search(
-        self, closure: Callable[[], Any], size: float, direction: Tensor, loss: float, g: Tensor, slope: float
+        self,
+        closure: Callable[[], Any],
+        size: float,
+        direction: Tensor,
+        loss: float,
+        g: Tensor,
+        slope: float,
     ) -> tuple[float, Tensor, float, int]:
         """A step size along ``direction``; parameters are where they were when it returns."""
-        start = [p.detach().clone() for p in self._params]  # type: ignore[attr-defined]
+        start = [p.detach().clone() for p in self._params]
 
         def evaluate(t: float) -> tuple[float, Tensor]:
             self._move(t, direction)
@@ -168,13 +189,15 @@ class LBFGS(Optimizer):
             gradient = self._gradient()
             with no_grad():
                 for p, old in zip(self._params, start, strict=True):
-                    p.copy_(old)  # type: ignore[attr-defined]
+                    p.copy_(old)
             return value, gradient
 
         return strong_wolfe(evaluate, size, direction, loss, g, slope)
 
 
-def _two_loops(g: Tensor, ys: list[Tensor], ss: list[Tensor], ro: list[Tensor], scale: Any) -> Tensor:
+def _two_loops(
+    g: Tensor, ys: list[Tensor], ss: list[Tensor], ro: list[Tensor], scale: Any
+) -> Tensor:
     """The direction -H g from the stored changes (Nocedal, 1980)."""
     dot = PUBLIC["dot"]
     q = -g
@@ -193,13 +216,18 @@ def _dot(a: Tensor, b: Tensor) -> float:
 
 
 def _largest(x: Tensor) -> float:
-    return float(x.abs().max())  # type: ignore[attr-defined]
+    return float(x.abs().max())
 
 
 def cubic_minimum(
-    x1: float, f1: float, g1: float, x2: float, f2: float, g2: float,
+    x1: float,
+    f1: float,
+    g1: float,
+    x2: float,
+    f2: float,
+    g2: float,
     bounds: tuple[float, float] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """The minimum of the cubic through two points with their slopes, within bounds.
 
     >>> cubic_minimum(0.0, 1.0, -2.0, 2.0, 1.0, 2.0)
@@ -219,10 +247,16 @@ def cubic_minimum(
 
 
 def strong_wolfe(
-    evaluate: Evaluate, t: float, direction: Tensor, loss: float, g: Tensor, slope: float,
+    evaluate: Evaluate,
+    t: float,
+    direction: Tensor,
+    loss: float,
+    g: Tensor,
+    slope: float,
     tolerance: float = 1e-9,
-) -> tuple[float, Tensor, float, int]:  # fmt: skip
-    """(loss, gradient, step size, evaluations) at a point that meets the strong Wolfe conditions."""
+) -> tuple[float, Tensor, float, int]:
+    """(loss, gradient, step size, evaluations) at a point that meets the strong Wolfe
+    conditions."""
     biggest = _largest(direction)
     new, g_new = evaluate(t)
     evaluations = 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from backlit.core.dtypes import bfloat16
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
@@ -13,7 +15,8 @@ from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, chec
 class Muon(Optimizer):
     """θ ← θ - lr'·orthogonal(m) for matrices, with m the momentum of g (Jordan et al., 2024).
 
-    The orthogonal factor comes from ``ns_steps`` Newton-Schulz iterations in bfloat16; lr' depends on
+    The orthogonal factor comes from ``ns_steps`` Newton-Schulz iterations in bfloat16; lr' depends
+    on
     the matrix's shape (``adjust_lr_fn``: "original" or "match_rms_adamw").
 
     >>> import backlit
@@ -48,11 +51,16 @@ class Muon(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov,
-                "ns_coefficients": ns_coefficients, "eps": eps, "ns_steps": ns_steps,
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "nesterov": nesterov,
+                "ns_coefficients": ns_coefficients,
+                "eps": eps,
+                "ns_steps": ns_steps,
                 "adjust_lr_fn": adjust_lr_fn,
             },
-        )  # fmt: skip
+        )
         for group in self.param_groups:
             for p in group["params"]:
                 if p._var.ndim != 2:
@@ -67,9 +75,12 @@ class Muon(Optimizer):
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         return (
-            group["nesterov"], tuple(group["ns_coefficients"]), group["ns_steps"], group["eps"],
+            group["nesterov"],
+            tuple(group["ns_coefficients"]),
+            group["ns_steps"],
+            group["eps"],
             group["adjust_lr_fn"],
-        )  # fmt: skip
+        )
 
     @staticmethod
     def rule(p: Tensor, m: Tensor, g: Tensor, *rest: Any) -> tuple[Tensor, ...]:
@@ -82,7 +93,7 @@ class Muon(Optimizer):
         if adjust == "match_rms_adamw":
             ratio = 0.2 * max(rows, cols) ** 0.5
         step = orthogonalise(direction, coefficients, steps, eps)
-        return p * shrink - (lr * ratio) * step.to(p.dtype), m  # type: ignore[attr-defined]
+        return p * shrink - (lr * ratio) * step.to(p.dtype), m
 
 
 def orthogonalise(
@@ -90,7 +101,7 @@ def orthogonalise(
 ) -> Tensor:
     """UVᵀ of g = U S Vᵀ, roughly: X ← aX + (bA + cA²)X with A = XXᵀ, in bfloat16."""
     a, b, c = coefficients
-    x: Any = g.to(bfloat16)  # type: ignore[attr-defined]
+    x: Any = g.to(bfloat16)
     tall = g.shape[0] > g.shape[1]
     if tall:
         x = x.mT
@@ -99,12 +110,17 @@ def orthogonalise(
     x = x / norm.clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
-        x = _added(gram, gram, gram, b, c, x, a)
+        x = _polynomial(x, gram, a, b, c)
     return x.mT if tall else x
 
 
-def _added(left: Any, gram: Any, right: Any, b: float, c: float, x: Any, a: float) -> Any:
-    """a x + (b gram + c gram²) x, each sum rounded once."""
-    wide = gram.float()
-    polynomial = (b * wide + c * (left.float() @ right.float())).to(bfloat16)
-    return (a * x.float() + polynomial.float() @ x.float()).to(bfloat16)
+def _polynomial(x: Any, gram: Any, a: float, b: float, c: float) -> Any:
+    """a x + (b gram + c gram²) x, each of the two sums rounded once to bfloat16."""
+    polynomial = _sum(b, gram, c * (gram.float() @ gram.float()))
+    return _sum(a, x, polynomial.float() @ x.float())
+
+
+def _sum(a: float, x: Any, y: Any) -> Any:
+    """a x + y with a and y in float32; in float64 the product is exact, as in a fused multiply-add."""
+    factor = float(np.float32(a))
+    return (factor * x.double() + y.double()).float().to(bfloat16)

@@ -26,7 +26,8 @@ _keys = itertools.count()
 class Optimizer:
     """Base class: holds parameters in groups and rewrites them from their gradients.
 
-    A subclass says in `state_names` what it keeps per parameter, in `numbers` which Python numbers a
+    A subclass says in `state_names` what it keeps per parameter, in `numbers` which Python numbers
+    a
     step needs (they may change from step to step), in `static` what selects the formula, and in
     `rule` the formula itself, for one parameter. `step` records it for a whole group as one event.
     """
@@ -78,7 +79,8 @@ class Optimizer:
             )
         if self.param_groups and any(named) != ("param_names" in self.param_groups[0]):
             raise ArgumentError(
-                "all optimizer param groups should be with/without names. cannot add param group with "
+                "all optimizer param groups should be with/without names. cannot add param group "
+                "with "
                 f"names {'present' if any(named) else 'missing'} to the optimizer."
             )
         if params and isinstance(params[0], tuple):
@@ -348,4 +350,4 @@ def check_beta(index: int, value: Any) -> None:
 
 def number(x: Any) -> float:
     """An option as a Python number (a one-element tensor is read)."""
-    return x.item() if isinstance(x, Tensor) else x  # type: ignore[no-any-return]
+    return x.item() if isinstance(x, Tensor) else x

@@ -12,7 +12,8 @@ from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, chec
 class SGD(Optimizer):
     """θ ← θ - lr·b, with b ← μ b + (1 - dampening)·g and g = ∇L + weight_decay·θ (Polyak, 1964).
 
-    With ``nesterov`` the step is g + μ b instead of b (Sutskever et al., 2013). The first b is g itself.
+    With ``nesterov`` the step is g + μ b instead of b (Sutskever et al., 2013). The first b is g
+    itself.
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)

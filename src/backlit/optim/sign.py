@@ -12,7 +12,8 @@ from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, chec
 
 
 class Rprop(Optimizer):
-    """Steps of a size of their own per element, grown while the sign of g stays (Riedmiller and Braun, 1993).
+    """Steps of a size of their own per element, grown while the sign of g stays (Riedmiller and
+    Braun, 1993).
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -43,10 +44,15 @@ class Rprop(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "etas": etas, "step_sizes": step_sizes, "foreach": foreach,
-                "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+                "lr": lr,
+                "etas": etas,
+                "step_sizes": step_sizes,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "capturable": capturable,
             },
-        )  # fmt: skip
+        )
 
     def initial(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
         value = number(group["lr"]) if name == "step_size" else 0
@@ -60,9 +66,16 @@ class Rprop(Optimizer):
 
     @staticmethod
     def rule(
-        p: Tensor, before: Tensor, size: Tensor, g: Tensor,
-        shrink: Any, grow: Any, smallest: Any, largest: Any, maximize: bool,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+        p: Tensor,
+        before: Tensor,
+        size: Tensor,
+        g: Tensor,
+        shrink: Any,
+        grow: Any,
+        smallest: Any,
+        largest: Any,
+        maximize: bool,
+    ) -> tuple[Tensor, ...]:
         """The step for one parameter."""
         where, maximum, minimum, sign = (PUBLIC[n] for n in ("where", "maximum", "minimum", "sign"))
         g = -g if maximize else g
@@ -74,7 +87,8 @@ class Rprop(Optimizer):
 
 
 class ASGD(Optimizer):
-    """SGD with step sizes η = lr/(1 + λ lr t)^α, and the average of the θ kept in ``ax`` (Polyak and Juditsky, 1992).
+    """SGD with step sizes η = lr/(1 + λ lr t)^α, and the average of the θ kept in ``ax`` (Polyak
+    and Juditsky, 1992).
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
@@ -104,11 +118,17 @@ class ASGD(Optimizer):
         super().__init__(
             params,
             {
-                "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
-                "foreach": foreach, "maximize": maximize, "differentiable": differentiable,
+                "lr": lr,
+                "lambd": lambd,
+                "alpha": alpha,
+                "t0": t0,
+                "weight_decay": weight_decay,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
                 "capturable": capturable,
             },
-        )  # fmt: skip
+        )
 
     def start(self, group: dict[str, Any], own: dict[str, Any]) -> None:
         own["eta"] = number(group["lr"])
@@ -126,9 +146,16 @@ class ASGD(Optimizer):
 
     @staticmethod
     def rule(
-        p: Tensor, average: Tensor, g: Tensor, eta: Any, shrink: Any, mu: Any, decay: Any,
-        has_decay: bool, maximize: bool,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+        p: Tensor,
+        average: Tensor,
+        g: Tensor,
+        eta: Any,
+        shrink: Any,
+        mu: Any,
+        decay: Any,
+        has_decay: bool,
+        maximize: bool,
+    ) -> tuple[Tensor, ...]:
         """The step for one parameter."""
         g = -g if maximize else g
         if has_decay:
