@@ -39,8 +39,8 @@ def library_state() -> dict[str, Any]:
     return state
 
 
-# One per process, started when first needed and never stopped.
-PROCESS_THREADS = {"backlit-compiler"}
+# These belong to the process: started when first needed and never stopped.
+PROCESS_THREADS = ("backlit-compiler", "backlit-worker-")
 
 
 def threads_left(before: set[threading.Thread]) -> list[str]:
@@ -49,7 +49,7 @@ def threads_left(before: set[threading.Thread]) -> list[str]:
     started = [
         thread
         for thread in threading.enumerate()
-        if thread not in before and thread.name not in PROCESS_THREADS
+        if thread not in before and not thread.name.startswith(PROCESS_THREADS)
     ]
     for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -69,10 +69,18 @@ def leaks(state_before: dict[str, Any], threads_before: set[threading.Thread]) -
 
 @pytest.fixture(autouse=True)
 def no_leaked_state() -> Iterator[None]:
-    """A test leaves grad mode, default dtype, print options, flags and threads as it found them."""
+    """A test leaves grad mode, default dtype, print options, flags and threads as it found them.
+
+    Nor does any of its programs fail to compile for a reason that no rule foresees.
+    """
+    from backlit.compiler import tiers
+
     state_before = library_state()
     threads_before = set(threading.enumerate())
+    tiers.unexpected.clear()
     yield
     found = leaks(state_before, threads_before)
     if found:
         pytest.fail("the test leaks global state:\n  " + "\n  ".join(found))
+    if tiers.unexpected:
+        pytest.fail("programs failed to compile:\n  " + "\n  ".join(tiers.unexpected))

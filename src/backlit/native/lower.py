@@ -8,6 +8,7 @@ must have run before it, as late as its readers allow.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 from backlit.core.primitive import Elementwise
 from backlit.core.program import Program
 from backlit.core.value import Constant, Node, Result, Value
-from backlit.native.expression import Call, Const, Expression, Reduce
 from backlit.native import scalar
+from backlit.native.expression import Call, Const, Expression, Graph, Reduce
 from backlit.native.expression import Input as Operand
 from backlit.native.scalar import FLOATS, NotLowered, Term, lower
 
@@ -27,7 +28,8 @@ _DTYPES = (*FLOATS, "bool")
 
 @dataclass(frozen=True)
 class Ref:
-    """How a value is read from a buffer: the value whose buffer it is, shape, strides in elements."""
+    """How a value is read from a buffer: the value whose buffer it is, shape, strides in
+    elements."""
 
     value: Value
     shape: tuple[int, ...]
@@ -57,6 +59,7 @@ class Kernel:
     outputs: list[Value] = field(default_factory=list)
     expressions: list[Expression] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
+    extents: list[str] = field(default_factory=list)  # how each input varies over rows × cols
     nodes: list[Node] = field(default_factory=list)
 
 
@@ -112,7 +115,7 @@ class Lowering:
         self.program = program
         self.refs: dict[int, Ref] = {}
         self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
-        self.kind: dict[int, str] = {}  # node's first output id → fused, reduce, product, colsum, source, view
+        self.kind: dict[int, str] = {}  # node's first output id → what kind of step
         self.nodes: dict[int, Node] = {o.id: n for n in program.nodes for o in n.outs}
         self.readers: dict[int, list[Node]] = {}
         for node in program.nodes:
@@ -149,8 +152,8 @@ class Lowering:
             return Ref(x.value, shape, contiguous(shape))
         kept = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
         if [n for n, _ in kept] == [n for n in shape if n != 1]:  # only sizes of 1 come or go
-            strides = iter(s for _, s in kept)
-            return Ref(x.value, shape, tuple(0 if n == 1 else next(strides) for n in shape))
+            steps = iter(s for _, s in kept)
+            return Ref(x.value, shape, tuple(0 if n == 1 else next(steps) for n in shape))
         return None
 
     # -- classification -----------------------------------------------------------------------
@@ -211,12 +214,11 @@ class Lowering:
         )
 
     def _is_product(self, node: Node) -> bool:
-        return all(
-            len(a.shape) == 2 and _leading(self.ref(a)) is not None for a in node.args
-        )
+        return all(len(a.shape) == 2 and _leading(self.ref(a)) is not None for a in node.args)
 
     def extent(self, value: Value, space: tuple[int, ...]) -> str | None:
-        """How ``value`` varies over ``space``, taken as rows × last dimension; None: irregularly."""
+        """How ``value`` varies over ``space``, taken as rows × last dimension; None:
+        irregularly."""
         ref = self.ref(value)
         lead = len(space) - len(ref.shape)
         strides = (0,) * lead + tuple(
@@ -259,9 +261,7 @@ class Lowering:
         if self.kind[node.outs[0].id] == "reduce":
             return kind == "fused" and ref.is_contiguous
         want = "full" if kind == "fused" else "column"
-        return self.extent(operand, space) == want or (
-            kind == "fused" and prod(space) == 1
-        )
+        return self.extent(operand, space) == want or (kind == "fused" and prod(space) == 1)
 
     def stages(self) -> None:
         """Number the nodes: first as early as possible, then as late as their readers allow."""
@@ -318,7 +318,9 @@ class Lowering:
             if kind in ("fused", "reduce"):
                 clusters.setdefault(self.space_of(node), []).append(node)
             elif kind == "product":
-                steps.append(Product(self.ref(node.args[0]), self.ref(node.args[1]), node.outs[0], node))
+                steps.append(
+                    Product(self.ref(node.args[0]), self.ref(node.args[1]), node.outs[0], node)
+                )
             elif kind == "lookup":
                 x, index = (self.ref(a) for a in node.args)
                 name = node.primitive.name
@@ -341,7 +343,11 @@ class Lowering:
         home: dict[int, int] = {}
         for node in members:
             joined = sorted(
-                {home[s.id] for a in node.args if (s := self.ref(a).value).id in home and self._joins(node, a)}
+                {
+                    home[s.id]
+                    for a in node.args
+                    if (s := self.ref(a).value).id in home and self._joins(node, a)
+                }
             )
             if not joined:
                 joined = [len(groups)]
@@ -379,6 +385,7 @@ class Lowering:
             if key not in numbers:
                 numbers[key] = len(kernel.inputs)
                 kernel.inputs.append(source)
+                kernel.extents.append(extent)
             kind: Any = extent
             return Term(Operand(numbers[key], kind, source.dtype.name), source.dtype.name)
 
@@ -430,10 +437,16 @@ def _softmax(x: Term, logarithm: bool) -> Term:
 
 def _expression_exists(node: Node) -> bool:
     """Whether the card's scalar function has a native form for these dtypes."""
-    terms = [Term(Const(0.5, a.dtype.name), a.dtype.name) for a in node.args]
+    dtypes = tuple(a.dtype.name for a in node.args)
+    return _card_lowers(node.primitive, dtypes, node.outs[0].dtype.name)
+
+
+@functools.cache
+def _card_lowers(card: Any, dtypes: tuple[str, ...], dtype: str) -> bool:
+    terms = [Term(Operand(i, "full", d), d) for i, d in enumerate(dtypes)]
     try:
-        lower(node.primitive, terms, node.outs[0].dtype.name)  # type: ignore[arg-type]
-    except (NotLowered, TypeError, AttributeError):
+        Graph([lower(card, terms, dtype).expression])  # checks the dtypes of every operation
+    except (NotLowered, TypeError, AttributeError):  # the card's own: it tried Python on a Term
         return False
     return True
 
@@ -446,7 +459,6 @@ def _leading(ref: Ref) -> tuple[bool, int] | None:
             return False, max(s, n, 1)
         if s == 0 and m > 1:
             return None
-    if s == 1 or m == 1:
-        if t >= m or n == 1:
-            return True, max(t, m, 1)
+    if (s == 1 or m == 1) and (t >= m or n == 1):
+        return True, max(t, m, 1)
     return None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from backlit.compiler.source import Runner
+from backlit.core.era import Interrupted
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
@@ -33,11 +34,10 @@ from backlit.native.lower import (
     _leading,
     contiguous,
 )
-from backlit.native.runtime import FAILED, runtime
+from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
+from backlit.native.runtime import COMPLETED, FAILED, runtime
 
-_ALIGNMENT = 64
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
-_WITH_REDUCTIONS = ("sum", "amax", "amin", "softmax", "log_softmax")
 _LONG = 2_000_000  # elements of work from which other Python threads may run meanwhile
 _LETTER = {"float32": "s", "float64": "d"}
 
@@ -59,7 +59,7 @@ class Table:
 class Segment:
     """Consecutive native entries, run by one call."""
 
-    table: Any
+    head: Any  # the words that say where the parts of its table are
     address: int
     steps: list[Step]
 
@@ -89,25 +89,28 @@ class Plan:
 
     def _build(self) -> None:
         lowering = Lowering(self.program)
-        self.steps = lowering.run()
+        self.steps = updates_last(lowering.run(), lowering)
         self.lowering = lowering
         outputs = self.program.outputs
         self.buffers: dict[int, Any] = {}  # temporaries as arrays over the arena
         self.out_index: dict[int, int] = {}  # value id → its place in the list of arrays out
         self.fresh: list[tuple[tuple[int, ...], Any] | None] = []  # None: made by NumPy source
         self.returns = [lowering.ref(o) for o in outputs]
-        by_source = {v.id for s in self.steps if isinstance(s, Source) for v in _written(s)}
+        by_source = {v.id for s in self.steps if isinstance(s, Source) for v in written(s)}
         returned = {r.value.id: r.value for r in self.returns if isinstance(r.value, Result)}
-        for v in (*returned.values(), *(v for s in self.steps for v in _written(s))):
+        for v in (*returned.values(), *(v for s in self.steps for v in written(s))):
             if v.id not in self.out_index and (v.id in returned or v.id in by_source):
                 self.out_index[v.id] = len(self.fresh)
                 spec = None if v.id in by_source else (tuple(v.shape), v.dtype.numpy)
                 self.fresh.append(spec)
-        self.donors = self._donations()
+        self.donors = donations(self.program, self.steps, lowering, self.out_index, returned)
         self.work = sum(_work(s) for s in self.steps)
         self._arena()
         self._tables()
         self.pick = self._picker()
+        last = self.segments[-1] if self.donors else None
+        assert not isinstance(last, Piece)
+        self.last = last  # the segment that writes donated arrays
         given = {k for k, _ in self.donors}
         self.own = [(k, spec) for k, spec in enumerate(self.fresh) if spec and k not in given]
 
@@ -125,74 +128,21 @@ class Plan:
             return lambda outputs: (outputs[only],)
         return operator.itemgetter(*places) if places else None
 
-    def _lives(self) -> dict[int, tuple[Value, int, int]]:
-        """Temporaries: value id → (value, first step, last step)."""
-        lives: dict[int, tuple[Value, int, int]] = {}
-        for i, step in enumerate(self.steps):
-            for v in _written(step):
-                if v.id not in self.out_index:
-                    lives[v.id] = (v, i, i)
-            for v in _read(step, self.lowering):
-                if v.id in lives:
-                    lives[v.id] = (v, lives[v.id][1], i)
-        return lives
-
     def _arena(self) -> None:
-        """Place the temporaries: the largest first, each at the lowest place free while it lives."""
-        placed: list[tuple[int, int, int, int]] = []  # start, end, first step, last step
-        offsets: dict[int, int] = {}
-        lives = sorted(self._lives().values(), key=lambda x: -x[0].numel * x[0].dtype.itemsize)
-        for v, first, last in lives:
-            size = -(-max(v.numel, 1) * v.dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
-            offset = 0
-            for start, end, begin, stop in sorted(placed):
-                if begin <= last and first <= stop and start < offset + size and offset < end:
-                    offset = end
-            placed.append((offset, offset + size, first, last))
-            offsets[v.id] = offset
-        total = max((end for _, end, _, _ in placed), default=0)
-        self.arena = np.zeros(total + _ALIGNMENT, np.uint8)
-        base = self.arena.ctypes.data
-        shift = -base % _ALIGNMENT
+        """Make the arena, and arrays over it for NumPy source to read."""
+        temporaries = lives(self.steps, self.lowering, self.out_index)
+        offsets, total = place(temporaries)
+        self.arena = np.zeros(total + ALIGNMENT, np.uint8)
+        shift = -self.arena.ctypes.data % ALIGNMENT
         self.offsets = {i: shift + o for i, o in offsets.items()}
-        for v, _, _ in lives:
+        for v in (life.value for life in temporaries):
             start = self.offsets[v.id]
             raw = self.arena[start : start + v.numel * v.dtype.itemsize]
             self.buffers[v.id] = raw.view(v.dtype.numpy).reshape(tuple(v.shape))
 
-    def _donations(self) -> list[tuple[int, int]]:
-        """(output, input) pairs where the output may be written into the input's array."""
-        last_read: dict[int, int] = {}
-        for i, step in enumerate(self.steps):
-            for v in _read(step, self.lowering):
-                last_read[v.id] = i
-        returned = {r.value.id for r in self.returns}
-        taken: set[int] = set()
-        found: list[tuple[int, int]] = []
-        for i, step in enumerate(self.steps):
-            if not isinstance(step, Kernel) or _has_reduction(step):
-                continue
-            for out in step.outputs:
-                if out.id not in self.out_index:
-                    continue
-                for v in step.inputs:
-                    if (
-                        isinstance(v, Input)
-                        and v.index not in self.program.kept_inputs
-                        and v.shape == out.shape
-                        and v.dtype is out.dtype
-                        and last_read.get(v.id) == i
-                        and v.id not in taken
-                        and v.id not in returned
-                        and tuple(v.shape) == _space(step, out)
-                    ):
-                        taken.add(v.id)
-                        found.append((self.out_index[out.id], v.index))
-                        break
-        return found
-
     def _tables(self) -> None:
         self.segments: list[Segment | Piece] = []
+        self.completed = 0  # runs of the last segment
         self.kernels: list[Any] = []
         self.scalar_slots: dict[int, Any] = {}
         self.keep: list[Any] = [self.arena]
@@ -296,7 +246,7 @@ class Plan:
         number_at = patch_at + 3 * len(patches)
         entry_at = number_at + 3 * len(numbers)
         head_at = entry_at + 2 * len(entries)
-        words = np.zeros(head_at + 6, np.int64)
+        words = np.zeros(head_at + COMPLETED + 1, np.int64)
         base = words.ctypes.data
         words[:patch_at] = table.words
         for word, target in inner:
@@ -307,12 +257,12 @@ class Plan:
             words[number_at + 3 * i : number_at + 3 * i + 3] = (index, cell.ctypes.data, wide)
         for i, (function, at) in enumerate(entries):
             words[entry_at + 2 * i : entry_at + 2 * i + 2] = (function, base + 8 * at)
-        words[head_at:] = (
+        words[head_at : head_at + COMPLETED] = (
             base + 8 * patch_at, len(patches), base + 8 * number_at, len(numbers),
             base + 8 * entry_at, len(entries),
         )  # fmt: skip
         self.keep.append(words)
-        return Segment(words, base + 8 * head_at, steps)
+        return Segment(words[head_at:], base + 8 * head_at, steps)
 
     def _piece(self, step: Source) -> Piece:
         """The nodes of ``step``, and the views they read through, as NumPy source."""
@@ -333,7 +283,7 @@ class Plan:
             made = Node(node.primitive, tuple(args), node.attrs, node.where)
             made.outs = node.outs
             rewritten.append(made)
-        outputs = [v for v in _written(step)]
+        outputs = written(step)
         program = Program(rewritten, tuple(outputs), len(inputs))
         return Piece(Runner(program), inputs, outputs)
 
@@ -361,28 +311,59 @@ class Plan:
             self.lock.release()
 
     def _run(self, inputs: list[Any], scalars: list[Any]) -> Any:
+        numbers = scalars
         if self.odd_numbers:
-            scalars = [float(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
+            numbers = [float(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
         empty = np.empty
         outputs: list[Any] = [None] * len(self.fresh)
         for k, spec in self.own:
             outputs[k] = empty(*spec)
+        call = self.native.run_without_gil if self.work > _LONG else self.native.run
+        try:
+            for segment in self.segments:
+                if isinstance(segment, Piece):
+                    self._run_piece(segment, inputs, outputs, scalars)
+                    continue
+                if segment is self.last:
+                    self.completed += 1  # first: `_recover` reads it
+                    self._donate(inputs, outputs)
+                status = call(id(inputs), id(outputs), id(numbers), segment.address)
+                if status:
+                    self._run_unusual(status, segment, inputs, outputs, scalars)
+            return self._results(inputs, outputs, scalars)
+        except BaseException as error:
+            self._recover(error, inputs, outputs, scalars)
+            raise
+
+    def _donate(self, inputs: list[Any], outputs: list[Any]) -> None:
+        """Find an array for each result that could go into an input's: that one if it is free.
+
+        All NumPy source has run by now; what it returned may be views of inputs, and holds them.
+        """
         count = sys.getrefcount
         for k, i in self.donors:
             array = inputs[i]
             free = count(array) <= _UNHELD and array.base is None
-            outputs[k] = array if free else empty(*self.fresh[k])  # type: ignore[misc]
-        call = self.native.run_without_gil if self.work > _LONG else self.native.run
-        for segment in self.segments:
-            if type(segment) is Segment:
-                status = call(id(inputs), id(outputs), id(scalars), segment.address)
-                if status:
-                    self._run_unusual(status, segment, inputs, outputs, scalars)
-            else:
-                self._run_piece(segment, inputs, outputs, scalars)
+            outputs[k] = array if free else np.empty(*self.fresh[k])  # type: ignore[misc]
+
+    def _recover(
+        self, error: BaseException, inputs: list[Any], outputs: list[Any], scalars: list[Any]
+    ) -> None:
+        """Hand out the results if ``error`` (Ctrl-C) came when donated arrays had been written.
+
+        The inputs are gone then, and nothing could be computed again from them.
+        """
+        if self.last is None:
+            return
+        is_complete = int(self.last.head[COMPLETED]) == self.completed
+        self.completed = int(self.last.head[COMPLETED])
+        if is_complete and outputs[self.donors[0][0]] is not None:
+            raise Interrupted(self._results(inputs, outputs, scalars), error)
+
+    def _results(self, inputs: list[Any], outputs: list[Any], scalars: list[Any]) -> Any:
         if self.pick is not None:
             return self.pick(outputs)
-        return [self._result(r, inputs, outputs) for r in self.returns]
+        return [self._result(r, inputs, outputs, scalars) for r in self.returns]
 
     def _run_unusual(
         self,
@@ -395,7 +376,10 @@ class Plan:
         """Run a segment whose arrays are not contiguous, or whose numbers are not floats."""
         if status >= FAILED:
             raise _out_of_range(segment.steps[status - FAILED])
-        arrays = [a if a.flags.c_contiguous else a.copy() for a in inputs]
+        arrays = [None if a is None else np.require(a, requirements=("C", "A")) for a in inputs]
+        for k, _ in self.donors if segment is self.last else ():
+            if not outputs[k].flags.carray:
+                outputs[k] = np.empty(*self.fresh[k])  # type: ignore[misc]
         self.odd_numbers = frozenset(
             i for i, x in enumerate(scalars) if i in self.numbers_read and type(x) is not float
         )
@@ -409,11 +393,13 @@ class Plan:
     def _run_piece(
         self, piece: Piece, inputs: list[Any], outputs: list[Any], scalars: list[Any]
     ) -> None:
-        """Run NumPy source between native segments; its results take their places in ``outputs``."""
+        """Run NumPy source between native segments; its results take their places in
+        ``outputs``."""
         arrays = [self._array(v, inputs, outputs) for v in piece.inputs]
         for v, made in zip(piece.outputs, piece.runner(arrays, scalars), strict=True):
             array = np.asarray(made)
-            if not array.flags.c_contiguous or any(array is a for a in arrays):
+            is_view = array.base is not None and np.may_share_memory(array, self.arena)
+            if is_view or not array.flags.carray or any(array is a for a in arrays):
                 array = array.copy()
             outputs[self.out_index[v.id]] = array
 
@@ -422,10 +408,12 @@ class Plan:
             return inputs[v.index]
         return outputs[self.out_index[v.id]] if v.id in self.out_index else self.buffers[v.id]
 
-    def _result(self, ref: Ref, inputs: list[Any], outputs: list[Any]) -> Any:
+    def _result(self, ref: Ref, inputs: list[Any], outputs: list[Any], scalars: list[Any]) -> Any:
         v = ref.value
         if isinstance(v, Constant):
-            array = v.array
+            array = v.array.copy()  # nobody may write to the program's own
+        elif isinstance(v, Scalar):
+            array = np.asarray(scalars[v.index], v.dtype.numpy)
         else:
             array = self._array(v, inputs, outputs)
         if array.shape == ref.shape and ref.strides == contiguous(ref.shape):
@@ -441,34 +429,6 @@ def _out_of_range(step: Step) -> Exception:
         f"{step.name}: an index is out of bounds for {step.cols} classes (0 to {step.cols - 1}) "
         f"[recorded at {step.node.where}]"
     )
-
-
-def _space(step: Kernel, out: Value) -> tuple[int, ...]:
-    return tuple(out.shape)
-
-
-def _has_reduction(step: Kernel) -> bool:
-    return any(n.primitive.name in _WITH_REDUCTIONS for n in step.nodes)
-
-
-def _written(step: Step) -> list[Value]:
-    if isinstance(step, Kernel):
-        return step.outputs
-    if isinstance(step, Source):
-        return [o for n in step.nodes for o in n.outs]
-    return [step.out]
-
-
-def _read(step: Step, lowering: Lowering) -> list[Value]:
-    if isinstance(step, Kernel):
-        return step.inputs
-    if isinstance(step, Product):
-        return [step.a.value, step.b.value]
-    if isinstance(step, Lookup):
-        return [step.x.value, step.index.value]
-    if isinstance(step, ColumnSum):
-        return [step.x.value]
-    return [lowering.ref(a).value for n in step.nodes for a in n.args]
 
 
 def _work(step: Step) -> int:

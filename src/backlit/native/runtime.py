@@ -25,13 +25,16 @@ _ARRAY_FLAGS = 64  # PyArrayObject.flags
 _FLOAT_VALUE = 16  # PyFloatObject.ob_fval
 _OBJECT_TYPE = 8  # PyObject.ob_type
 _ALIGNED_AND_CONTIGUOUS = 0x0101
+_AND_WRITEABLE = 0x0501
+COMPLETED = 6  # the word of a table that counts completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
 
 # run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
-# patch n - 1 (an array that is not contiguous), n < 0 for number -n - 1 (not a float),
-# n >= 2**32 for entry n - 2**32 (an index out of range).
-# table: {patches, n, numbers, n, entries, n}; a patch is {list, index, destination}, a number is
-# {index, destination, is double}, an entry is {function, arguments}.
+# patch n - 1 (an array that is not contiguous, or an output that is read-only), n < 0 for number
+# -n - 1 (not a float), n >= 2**32 for entry n - 2**32 (an index out of range). Nothing has been
+# written unless it returns 0 or n >= 2**32.
+# table: {patches, n, numbers, n, entries, n, completed runs}; a patch is {list, index,
+# destination}, a number is {index, destination, is double}, an entry is {function, arguments}.
 _LOOP = f"""
 @float_type = external global i8
 
@@ -75,8 +78,9 @@ patch.one:
   %array = load ptr, ptr %array.at
   %flags.at = getelementptr i8, ptr %array, i64 {_ARRAY_FLAGS}
   %flags = load i32, ptr %flags.at
-  %good = and i32 %flags, {_ALIGNED_AND_CONTIGUOUS}
-  %is.good = icmp eq i32 %good, {_ALIGNED_AND_CONTIGUOUS}
+  %want = select i1 %is.in, i32 {_ALIGNED_AND_CONTIGUOUS}, i32 {_AND_WRITEABLE}
+  %good = and i32 %flags, %want
+  %is.good = icmp eq i32 %good, %want
   br i1 %is.good, label %patch.store, label %patch.bad
 
 patch.bad:
@@ -150,6 +154,10 @@ entry.failed:
   ret i64 %code
 
 done:
+  %completed.at = getelementptr i64, ptr %table, i64 {COMPLETED}
+  %completed = load i64, ptr %completed.at
+  %completed.next = add i64 %completed, 1
+  store i64 %completed.next, ptr %completed.at
   ret i64 0
 }}
 
@@ -171,7 +179,8 @@ define i64 @fused(ptr %a) {{
 
 # arguments: {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B}, C (m, n) row by row.
 _GEMM = """
-declare void @cblas_{letter}gemm(i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
+declare void @cblas_{letter}gemm(
+  i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
 
 define i64 @{letter}gemm(ptr %a) {{
   %A = load ptr, ptr %a
@@ -195,7 +204,9 @@ define i64 @{letter}gemm(ptr %a) {{
   %ta = load i32, ptr %ta.at
   %tb.at = getelementptr i64, ptr %a, i64 10
   %tb = load i32, ptr %tb.at
-  call void @cblas_{letter}gemm(i32 101, i32 %ta, i32 %tb, i32 %m, i32 %n, i32 %k, {type} 1.0, ptr %A, i32 %lda, ptr %B, i32 %ldb, {type} 0.0, ptr %C, i32 %ldc)
+  call void @cblas_{letter}gemm(
+    i32 101, i32 %ta, i32 %tb, i32 %m, i32 %n, i32 %k, {type} 1.0,
+    ptr %A, i32 %lda, ptr %B, i32 %ldb, {type} 0.0, ptr %C, i32 %ldc)
   ret i64 0
 }}
 """
@@ -271,7 +282,8 @@ done:
 }}
 """
 
-# arguments: {x, index, out, rows, cols, ignore}; out[i] = x[i, index[i]], 0 where index[i] = ignore.
+# arguments: {x, index, out, rows, cols, ignore}; out[i] = x[i, index[i]], 0 where index[i] =
+# ignore.
 # place: {g, index, out, rows, cols, ignore, step of g: 0 where all rows share one number}.
 _PICK = """
 define i64 @{letter}pick(ptr %a) {{
@@ -407,10 +419,18 @@ def is_supported() -> bool:
         word(word(id(holder) + _LIST_ITEMS)) == id(array)
         and word(id(array) + _ARRAY_DATA) == array.ctypes.data
         and flags(array) & _ALIGNED_AND_CONTIGUOUS == _ALIGNED_AND_CONTIGUOUS
+        and flags(array) & _AND_WRITEABLE == _AND_WRITEABLE
         and flags(array.T) & 1 == 0
+        and flags(_read_only()) & _AND_WRITEABLE == _ALIGNED_AND_CONTIGUOUS
         and word(id(holder[1]) + _OBJECT_TYPE) == id(float)
         and ctypes.c_double.from_address(id(holder[1]) + _FLOAT_VALUE).value == 1.5
     )
+
+
+def _read_only() -> Any:
+    array = np.empty(3)
+    array.flags.writeable = False
+    return array
 
 
 class Runtime:

@@ -1,0 +1,157 @@
+"""Where the values of a lowered program live: one arena, and arrays that inputs leave behind.
+
+Temporaries share an arena; which bytes are free when is worked out once. A result may be written
+into the array of an input that nobody else holds any more (a *donation*), so that an optimizer's
+step writes its parameters in place. Donated arrays are overwritten, so a run that fails must not
+have begun to: donations are made only by kernels after the last step that can fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+from backlit.core.program import Program
+from backlit.core.value import Input, Value
+from backlit.native.lower import ColumnSum, Kernel, Lookup, Lowering, Product, Source, Step
+
+ALIGNMENT = 64
+_WITH_REDUCTIONS = frozenset({"sum", "amax", "amin", "softmax", "log_softmax"})
+
+
+def written(step: Step) -> list[Value]:
+    """The values that ``step`` computes into buffers."""
+    if isinstance(step, Kernel):
+        return step.outputs
+    if isinstance(step, Source):
+        return [o for n in step.nodes for o in n.outs]
+    return [step.out]
+
+
+def read(step: Step, lowering: Lowering) -> list[Value]:
+    """The values whose buffers ``step`` reads, with repetitions."""
+    if isinstance(step, Kernel):
+        return step.inputs
+    if isinstance(step, Product):
+        return [step.a.value, step.b.value]
+    if isinstance(step, Lookup):
+        return [step.x.value, step.index.value]
+    if isinstance(step, ColumnSum):
+        return [step.x.value]
+    return [lowering.ref(a).value for n in step.nodes for a in n.args]
+
+
+def can_fail(step: Step) -> bool:
+    """Whether a run may end in ``step`` with an error."""
+    return isinstance(step, (Source, Lookup))
+
+
+@dataclass(frozen=True)
+class Life:
+    """A temporary and the first and last step that need its buffer."""
+
+    value: Value
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in the arena."""
+        bytes_needed = max(self.value.numel, 1) * self.value.dtype.itemsize
+        return -(-bytes_needed // ALIGNMENT) * ALIGNMENT
+
+
+def lives(steps: list[Step], lowering: Lowering, leaving: Container[int]) -> list[Life]:
+    """The temporaries of a program; values in ``leaving`` have arrays of their own."""
+    found: dict[int, Life] = {}
+    for i, step in enumerate(steps):
+        for v in written(step):
+            if v.id not in leaving:
+                found[v.id] = Life(v, i, i)
+        for v in read(step, lowering):
+            if v.id in found:
+                found[v.id] = Life(v, found[v.id].first, i)
+    return list(found.values())
+
+
+def place(temporaries: list[Life]) -> tuple[dict[int, int], int]:
+    """Offsets by value id, and the arena's size: largest first, each at the lowest free place."""
+    placed: list[tuple[int, int, Life]] = []
+    offsets: dict[int, int] = {}
+    for life in sorted(temporaries, key=lambda x: -x.size):
+        offset = 0
+        for start, end, other in sorted(placed, key=lambda p: p[:2]):
+            together = other.first <= life.last and life.first <= other.last
+            if together and start < offset + life.size and offset < end:
+                offset = end
+        placed.append((offset, offset + life.size, life))
+        offsets[life.value.id] = offset
+    return offsets, max((end for _, end, _ in placed), default=0)
+
+
+def updates_last(steps: list[Step], lowering: Lowering) -> list[Step]:
+    """``steps`` with the kernels that nothing reads from after the last step that can fail.
+
+    Only there may they write into the arrays of inputs.
+    """
+    last = max((i for i, step in enumerate(steps) if can_fail(step)), default=-1)
+    needed = {v.id for step in steps for v in read(step, lowering)}
+
+    def moves(i: int, step: Step) -> bool:
+        unread = isinstance(step, Kernel) and needed.isdisjoint(v.id for v in step.outputs)
+        return i < last and unread
+
+    moved = [step for i, step in enumerate(steps) if moves(i, step)]
+    return [step for i, step in enumerate(steps) if not moves(i, step)] + moved
+
+
+def donations(
+    program: Program,
+    steps: list[Step],
+    lowering: Lowering,
+    out_index: Mapping[int, int],
+    returned: Container[int],
+) -> list[tuple[int, int]]:
+    """(output, input) pairs where the output may be written into the input's array.
+
+    The kernel must read the input element by element and nowhere else, as its last reader; no step
+    that can fail comes later; and the input is neither returned nor kept for a backward pass.
+    """
+    last_read: dict[int, int] = {}
+    for i, step in enumerate(steps):
+        for v in read(step, lowering):
+            last_read[v.id] = i
+    first = max((i for i, step in enumerate(steps) if can_fail(step)), default=-1) + 1
+    taken: set[int] = set()
+    found: list[tuple[int, int]] = []
+    for i, step in enumerate(steps[first:], first):
+        if not isinstance(step, Kernel) or has_reduction(step):
+            continue
+        for out in step.outputs:
+            if out.id not in out_index:
+                continue
+            for v in step.inputs:
+                if (
+                    isinstance(v, Input)
+                    and v.index not in program.kept_inputs
+                    and v.id not in taken
+                    and v.id not in returned
+                    and last_read[v.id] == i
+                    and _element_by_element(step, v, out)
+                ):
+                    taken.add(v.id)
+                    found.append((out_index[out.id], v.index))
+                    break
+    return found
+
+
+def _element_by_element(step: Kernel, v: Value, out: Value) -> bool:
+    """Whether the kernel reads ``v`` just where, and in the dtype in which, it writes ``out``."""
+    extents = [e for x, e in zip(step.inputs, step.extents, strict=True) if x.id == v.id]
+    whole = extents == ["full"] or (extents == ["scalar"] and v.numel == 1)
+    return whole and v.shape == out.shape and v.dtype is out.dtype
+
+
+def has_reduction(step: Kernel) -> bool:
+    """Whether the kernel makes more than one pass over its operands."""
+    return any(n.primitive.name in _WITH_REDUCTIONS for n in step.nodes)
