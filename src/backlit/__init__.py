@@ -46,7 +46,7 @@ from backlit.core.printing import set_printoptions
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
 from backlit.functions import *  # noqa: F403 - listed in its __all__
-from backlit.ops.random import (
+from backlit.ops.generator import (
     Generator,
     default_generator,
     get_rng_state,

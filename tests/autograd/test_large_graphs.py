@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit.autograd import engine
+from backlit.autograd import sweep
 from backlit.core.position import POSITIONS_KEPT, trie
 
 
@@ -19,13 +19,13 @@ from backlit.core.position import POSITIONS_KEPT, trie
 def visits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how many nodes the reverse walk visits."""
     count = [0]
-    apply = engine.Sweep.apply
+    apply = sweep.Sweep.apply
 
-    def counted(self: engine.Sweep, *args: object) -> object:
+    def counted(self: sweep.Sweep, *args: object) -> object:
         count[0] += 1
         return apply(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.Sweep, "apply", counted)
+    monkeypatch.setattr(sweep.Sweep, "apply", counted)
     trie.clear()
     backlit.flush()
     return count

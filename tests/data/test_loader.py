@@ -13,7 +13,7 @@ from backlit import data
 from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 KINDS: dict[str, dict[str, Any]] = {
     "serial": {},

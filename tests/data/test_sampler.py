@@ -11,7 +11,7 @@ import pytest
 from backlit import data
 from backlit.data.sampler import SeededSampler, indices_of, is_seeded
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 
 def seeded(seed: int) -> Generator:

@@ -21,7 +21,7 @@ import pytest
 from backlit import data
 from backlit.core.era import realize
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 both = pytest.mark.parametrize("kind", ["process", "thread"])
 

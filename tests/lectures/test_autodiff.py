@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit.autograd import engine
+from backlit.autograd import sweep
 from backlit.autograd.functional import jacobian
 from backlit.core.op import PUBLIC
 
@@ -145,13 +145,13 @@ def test_G11_own_ops_are_checked_like_others() -> None:
 def test_G13_each_node_is_visited_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backward costs one visit per node, in reverse order of computation."""
     order: list[int] = []
-    apply = engine.Sweep.apply
+    apply = sweep.Sweep.apply
 
-    def noted(self: engine.Sweep, node: Any, *args: Any) -> Any:
+    def noted(self: sweep.Sweep, node: Any, *args: Any) -> Any:
         order.append(node.outs[0].id)
         return apply(self, node, *args)
 
-    monkeypatch.setattr(engine.Sweep, "apply", noted)
+    monkeypatch.setattr(sweep.Sweep, "apply", noted)
     backlit.core.position.trie.clear()
     backlit.flush()
     x = leaf(1.1)

@@ -13,13 +13,15 @@ from tests.meta.sources import Module, modules
 LAYERS = (
     ("errors", "config"),
     ("core",),
-    ("ops", "autograd", "func", "linalg", "special"),
+    ("ops", "autograd", "func", "functions", "linalg", "masked", "special"),
     ("compiler",),
     ("native",),
     ("nn",),
     ("optim", "data"),
+    ("utils",),
     ("train", "insight", "interop", "distributed"),
-    ("studio", "cli"),
+    ("sklearn",),
+    ("studio", "cli", "__main__"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 

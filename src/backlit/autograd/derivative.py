@@ -13,7 +13,7 @@ from typing import Any
 
 from backlit.autograd import batching
 from backlit.autograd.batching import Lane
-from backlit.autograd.engine import Sweep
+from backlit.autograd.sweep import Sweep
 from backlit.autograd.vmap import ExampleTracer, belongs
 from backlit.core.create import full_constant
 from backlit.core.dtypes import dtype

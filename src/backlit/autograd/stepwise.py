@@ -18,7 +18,8 @@ from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value, meta_of, outside
 
 if TYPE_CHECKING:
-    from backlit.autograd.engine import Arrived, Walk
+    from backlit.autograd.engine import Walk
+    from backlit.autograd.sweep import Arrived
 
 
 def walk_stepwise(walk: Walk, era: Era, gradients: Arrived, asked: dict[int, Any]) -> None:
@@ -107,13 +108,8 @@ class _Steps:
 
     def check(self, node: Node) -> None:
         """Raise if what the rule reads was freed or overwritten."""
-        from backlit.autograd.engine import (
-            Detail,
-            check_closed,
-            freed_error,
-            overwritten_at,
-            stale_error,
-        )
+        from backlit.autograd.engine import Detail, check_closed
+        from backlit.autograd.sweep import freed_error, overwritten_at, stale_error
 
         saved = [v for v in node.primitive.saved(node) if isinstance(v, (Input, Result))]
         if self.era.closed:
@@ -157,7 +153,7 @@ class _Steps:
 @functools.lru_cache(maxsize=4096)
 def _vjp_op(node: Node, outs: tuple[int, ...], needed: tuple[int, ...]) -> Op:
     """The gradient rule of ``node`` as an op over its upstream gradients and saved values."""
-    from backlit.autograd.engine import Sweep
+    from backlit.autograd.sweep import Sweep
 
     def body(gs: list[Tensor], saved: list[Any]) -> list[tuple[int, Tensor]]:
         tracer = local.era

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 from backlit.core.tensor import Tensor
 from backlit.data.seeds import draw_seed, permutation
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -208,8 +208,8 @@ class Subset(Dataset[T_co]):
 
     def __getitem__(self, index: Any) -> T_co:
         if isinstance(index, list):
-            return self.dataset[[self.indices[i] for i in index]]  # type: ignore[no-any-return]  # the user's
-        return self.dataset[self.indices[index]]  # type: ignore[no-any-return]  # the user's
+            return self.dataset[[self.indices[i] for i in index]]  # the user's
+        return self.dataset[self.indices[index]]  # the user's
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
         """The samples at `indices`, in one call where the data set allows it."""

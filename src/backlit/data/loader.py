@@ -29,7 +29,7 @@ from backlit.data.sampler import (
 from backlit.data.seeds import draw_seed
 from backlit.data.workers import HEARTBEAT_S, EndOfStreamError, Job, Plan, Pool, Result, start_pool
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 Fetch = Callable[[Any], Any]

@@ -14,7 +14,7 @@ import numpy as np
 
 from backlit.data.seeds import draw_seed, permutation, rng_of
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator
+from backlit.ops.generator import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 Order = np.ndarray[Any, np.dtype[np.int64]]

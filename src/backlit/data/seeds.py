@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backlit.ops.random import Generator, default_generator, manual_seed
+from backlit.ops.generator import Generator, default_generator, manual_seed
 
 
 def draw_seed(generator: Generator | None) -> int:

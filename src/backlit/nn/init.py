@@ -18,7 +18,8 @@ from backlit.core.create import from_array, full_constant
 from backlit.core.era import realize
 from backlit.core.inplace import rebind
 from backlit.core.tensor import Tensor
-from backlit.ops.random import Generator, default_generator, draw_normal
+from backlit.ops.generator import Generator, default_generator
+from backlit.ops.random import draw_normal
 
 
 def _silent(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:

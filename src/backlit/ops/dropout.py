@@ -11,7 +11,8 @@ from backlit.core.op import PUBLIC, op, plain
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError
-from backlit.ops.random import Generator, default_generator, uniform_card
+from backlit.ops.generator import Generator, default_generator
+from backlit.ops.random import uniform_card
 
 
 @op(name="_dropout", method=False)

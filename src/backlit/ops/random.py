@@ -8,8 +8,6 @@ the recording, the numbers themselves are computed when the program runs.
 from __future__ import annotations
 
 import math
-import os
-import threading
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from backlit.core.primitive import primitive
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, DtypeError, ShapeError
+from backlit.ops.generator import Generator, default_generator
 from backlit.ops.reference_random import random_words
 
 uniform_card = primitive(
@@ -34,112 +33,6 @@ uniform_card = primitive(
     numpy="ref.random_uniform({seed}, {offset}, {shape}, {dtype})",
     maths="u ~ U[0, 1)",
 )
-
-
-class Generator:
-    """A stream of random numbers: a seed, and how far it has been used.
-
-    >>> import backlit
-    >>> g = backlit.Generator().manual_seed(0)
-    >>> a = backlit.rand(2, generator=g); b = backlit.rand(2, generator=g.manual_seed(0))
-    >>> bool((a == b).all())
-    True
-    """
-
-    def __init__(self, device: Any = "cpu") -> None:
-        check_device(device)
-        self.device = device
-        self._lock = threading.Lock()
-        self._seed = 67280421310721  # the first seed of PyTorch's default generator
-        self._offset = 0
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of ``seed`` from its beginning."""
-        if not isinstance(seed, (int, np.integer)):
-            raise TypeError(f"manual_seed expected an integer, got {type(seed).__name__}.")
-        with self._lock:
-            self._seed = int(seed) % (1 << 128)
-            self._offset = 0
-        return self
-
-    def seed(self) -> int:
-        """Seed from the operating system; returns the seed."""
-        value = int.from_bytes(os.urandom(8), "little")
-        self.manual_seed(value)
-        return value
-
-    def initial_seed(self) -> int:
-        """The seed of the stream."""
-        return self._seed
-
-    def take(self, n: int) -> tuple[int, int]:
-        """(seed, offset) of the next ``n`` words, which no one else will get."""
-        with self._lock:
-            offset = self._offset
-            self._offset = offset + (n + 3) // 4
-            return self._seed, offset
-
-    def get_state(self) -> Tensor:
-        """The state as a tensor of 8-byte words: seed (two words) and offset."""
-        words = [self._seed & (1 << 64) - 1, self._seed >> 64, self._offset]
-        return tensor(np.array(words, np.uint64).view(np.uint8))
-
-    def set_state(self, state: Tensor) -> Generator:
-        """Go on from a state that `get_state` gave."""
-        words = realize(state)
-        if words.dtype != np.uint8 or words.size != 24:
-            raise ArgumentError(
-                f"set_state: expected the 24 bytes that get_state returns, got {words.size}."
-            )
-        low, high, offset = (int(w) for w in np.ascontiguousarray(words).view(np.uint64))
-        with self._lock:
-            self._seed, self._offset = low | high << 64, offset
-        return self
-
-    def clone_state(self) -> Generator:
-        """A generator at the same point of the same stream."""
-        return Generator().set_state(self.get_state())
-
-    def numpy(self) -> np.random.Generator:
-        """A NumPy generator seeded by the next words of this stream, for what is drawn at once."""
-        words = random_words(*self.take(4), 4)
-        return np.random.Generator(np.random.Philox(int(words[0])))
-
-    def __reduce__(self) -> Any:
-        return _restore, (np.array(realize(self.get_state())),)
-
-
-def _restore(state: Any) -> Generator:
-    return Generator().set_state(tensor(state))
-
-
-default_generator = Generator()
-
-
-def manual_seed(seed: int) -> Generator:
-    """Seed the default generator (every ``rand``, ``randn``, ``dropout`` … without
-    ``generator=``)."""
-    return default_generator.manual_seed(seed)
-
-
-def seed() -> int:
-    """Seed the default generator from the operating system."""
-    return default_generator.seed()
-
-
-def initial_seed() -> int:
-    """The seed of the default generator."""
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> Tensor:
-    """The state of the default generator."""
-    return default_generator.get_state()
-
-
-def set_rng_state(state: Tensor) -> None:
-    """Set the state of the default generator."""
-    default_generator.set_state(state)
 
 
 # -- recorded draws --------------------------------------------------------------------------------

@@ -13,18 +13,18 @@ from backlit.optim.sign import ASGD, Rprop
 
 __all__ = [
     "ASGD",
-    "LBFGS",
-    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "LBFGS",
     "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SGD",
     "lr_scheduler",
 ]

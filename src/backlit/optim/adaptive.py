@@ -320,7 +320,7 @@ class NAdam(Optimizer):
     >>> w = backlit.tensor([1.0], requires_grad=True)
     >>> opt = backlit.optim.NAdam([w], lr=0.1)
     >>> (w * w).sum().backward(); opt.step(); w
-    tensor([0.8702], requires_grad=True)
+    tensor([0.8944], requires_grad=True)
     """
 
     state_names = ("exp_avg", "exp_avg_sq")

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from backlit.autograd import enable_grad, no_grad
+from backlit.core.era import realize
 from backlit.core.op import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.optim.optimizer import Optimizer, Params, check_lr, number
 
 _ARMIJO, _CURVATURE = 1e-4, 0.9
-_LINE_STEPS = 25
-Evaluate = Callable[[float], tuple[float, Tensor]]
+_NARROWEST = 1e-9  # brackets whose step is smaller than this are not narrowed further
+Scalar = Any  # a number of the parameters' dtype: a NumPy scalar, so that it rounds as they do
+
+
+class Point(NamedTuple):
+    """A place along the search direction: step size, loss, gradient and slope there."""
+
+    size: Scalar
+    loss: float
+    gradient: Tensor
+    slope: Scalar
+
+
+Evaluate = Callable[[Scalar], Point]
 
 
 class LBFGS(Optimizer):
@@ -31,8 +46,8 @@ class LBFGS(Optimizer):
     ...     loss = ((w - 1) ** 2).sum()
     ...     loss.backward()
     ...     return loss
-    >>> _ = opt.step(closure); w
-    tensor([1., 1.], requires_grad=True)
+    >>> _ = opt.step(closure); w.round(decimals=3)
+    tensor([1., 1.], grad_fn=<RoundBackward0>)
     """
 
     def __init__(
@@ -90,6 +105,8 @@ class LBFGS(Optimizer):
             raise ArgumentError(
                 "LBFGS.step() needs a closure that computes the loss and its gradients."
             )
+        for hook in self._pre_hooks.values():
+            hook(self, (closure,), {})
 
         def evaluate() -> Any:
             with enable_grad():
@@ -100,8 +117,11 @@ class LBFGS(Optimizer):
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first = evaluate()
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):  # a flat bracket divides by zero
             self._iterate(group, state, evaluate, float(first), self._gradient())
+        self._opt_called = True
+        for hook in self._post_hooks.values():
+            hook(self, (closure,), {})
         return first
 
     def _iterate(
@@ -112,87 +132,76 @@ class LBFGS(Optimizer):
         loss: float,
         g: Tensor,
     ) -> None:
-        evaluations = 1
+        """Steps until the gradient, the step or the gain is small, or the evaluations run out."""
         state["func_evals"] += 1
-        if _largest(g) <= group["tolerance_grad"]:
+        evaluations = 1
+        flat, change = group["tolerance_grad"], group["tolerance_change"]
+        if _largest(g) <= flat:
             return
-        direction, size = state.get("d"), state.get("t")
-        ys, ss = state.get("old_dirs", []), state.get("old_stps", [])
-        ro, scale = state.get("ro", []), state.get("H_diag", 1.0)
-        before, loss_before = state.get("prev_flat_grad"), state.get("prev_loss")
         for n in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
-            if state["n_iter"] == 1:
-                direction, ys, ss, ro, scale = -g, [], [], [], 1.0
-            else:
-                y, s = g - before, direction * size
-                curvature = PUBLIC["dot"](y, s)  # a tensor: its rounding is that of the dtype
-                if float(curvature) > 1e-10:
-                    if len(ys) == group["history_size"]:
-                        ys, ss, ro = ys[1:], ss[1:], ro[1:]
-                    ys, ss, ro = [*ys, y], [*ss, s], [*ro, 1.0 / curvature]
-                    scale = curvature / PUBLIC["dot"](y, y)
-                direction = _two_loops(g, ys, ss, ro, scale)
-            before, loss_before = g.clone(), loss
+            direction = state["d"] = _direction(state, g, group["history_size"])
+            state["prev_flat_grad"], state["prev_loss"] = g, loss
             lr = number(group["lr"])
-            size = min(1.0, 1.0 / float(g.abs().sum())) * lr if state["n_iter"] == 1 else lr
-            slope = _dot(g, direction)
-            if slope > -group["tolerance_change"]:
-                break
+            first = state["n_iter"] == 1
+            size = min(1.0, 1.0 / _scalar(g.abs().sum())) * lr if first else lr
+            state["t"] = float(size)
+            here = Point(0.0, loss, g, _dot(g, direction))
+            if here.slope > -change:
+                return
             used = 0
             if group["line_search_fn"] is not None:
-                loss, g, size, used = self._search(closure, size, direction, loss, g, slope)
+                most = group["max_eval"] - evaluations
+                found, used = self._search(closure, size, direction, here, most)
+                size, loss, g, _ = found
+                state["t"] = float(size)
                 self._move(size, direction)
-                stuck = _largest(g) <= group["tolerance_grad"]
             else:
                 self._move(size, direction)
-                stuck = False
                 if n != group["max_iter"]:
-                    loss = float(closure())
-                    g = self._gradient()
-                    stuck = _largest(g) <= group["tolerance_grad"]
-                    used = 1
+                    loss, g, used = float(closure()), self._gradient(), 1
             evaluations += used
             state["func_evals"] += used
-            if n == group["max_iter"] or evaluations >= group["max_eval"] or stuck:
-                break
-            if _largest(direction * size) <= group["tolerance_change"]:
-                break
-            if abs(loss - loss_before) < group["tolerance_change"]:
-                break
-        state.update(
-            d=direction,
-            t=size,
-            old_dirs=ys,
-            old_stps=ss,
-            ro=ro,
-            H_diag=scale,
-            prev_flat_grad=before,
-            prev_loss=loss_before,
-        )
+            if evaluations >= group["max_eval"] or _largest(g) <= flat:
+                return
+            if _largest(direction * size) <= change or abs(loss - here.loss) < change:
+                return
 
     def _search(
         self,
         closure: Callable[[], Any],
-        size: float,
+        size: Scalar,
         direction: Tensor,
-        loss: float,
-        g: Tensor,
-        slope: float,
-    ) -> tuple[float, Tensor, float, int]:
-        """A step size along ``direction``; parameters are where they were when it returns."""
+        here: Point,
+        most: int,
+    ) -> tuple[Point, int]:
+        """A point along ``direction``; parameters are where they were when it returns."""
         start = [p.detach().clone() for p in self._params]
 
-        def evaluate(t: float) -> tuple[float, Tensor]:
-            self._move(t, direction)
-            value = float(closure())
-            gradient = self._gradient()
+        def evaluate(size: Scalar) -> Point:
+            self._move(size, direction)
+            loss = float(closure())
+            g = self._gradient()
             with no_grad():
                 for p, old in zip(self._params, start, strict=True):
                     p.copy_(old)
-            return value, gradient
+            return Point(size, loss, g, _dot(g, direction))
 
-        return strong_wolfe(evaluate, size, direction, loss, g, slope)
+        return strong_wolfe(evaluate, size, here, _largest(direction), most)
+
+
+def _direction(state: dict[str, Any], g: Tensor, most: int) -> Tensor:
+    """Where to go from a point with gradient ``g``; the last change joins the history first."""
+    if state["n_iter"] == 1:
+        state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
+        return -g
+    y, s = g - state["prev_flat_grad"], state["d"] * state["t"]
+    curvature = PUBLIC["dot"](y, s)  # a tensor: its rounding is that of the dtype
+    if float(curvature) > 1e-10:
+        for name, new in (("old_dirs", y), ("old_stps", s), ("ro", 1.0 / curvature)):
+            state[name] = [*state[name], new][-most:]
+        state["H_diag"] = curvature / PUBLIC["dot"](y, y)
+    return _two_loops(g, state["old_dirs"], state["old_stps"], state["ro"], state["H_diag"])
 
 
 def _two_loops(
@@ -211,34 +220,34 @@ def _two_loops(
     return d
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(PUBLIC["dot"](a, b))
+def _scalar(x: Tensor) -> Scalar:
+    """The value of a 0-d tensor as a NumPy scalar of its dtype."""
+    return realize(x)[()]
 
 
-def _largest(x: Tensor) -> float:
-    return float(x.abs().max())
+def _dot(a: Tensor, b: Tensor) -> Scalar:
+    return _scalar(PUBLIC["dot"](a, b))
+
+
+def _largest(x: Tensor) -> Scalar:
+    return _scalar(x.abs().max())
 
 
 def cubic_minimum(
-    x1: float,
-    f1: float,
-    g1: float,
-    x2: float,
-    f2: float,
-    g2: float,
-    bounds: tuple[float, float] | None = None,
-) -> float:
+    x1: Scalar, f1: Scalar, g1: Scalar, x2: Scalar, f2: Scalar, g2: Scalar,
+    bounds: tuple[Scalar, Scalar] | None = None,
+) -> Scalar:  # fmt: skip
     """The minimum of the cubic through two points with their slopes, within bounds.
 
-    >>> cubic_minimum(0.0, 1.0, -2.0, 2.0, 1.0, 2.0)
+    >>> float(cubic_minimum(0.0, 1.0, -2.0, 2.0, 1.0, 2.0))
     1.0
     """
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
     square = d1 * d1 - g1 * g2
-    if square < 0:
+    if not square >= 0:
         return (low + high) / 2.0
-    d2 = square**0.5
+    d2 = np.sqrt(square)
     if x1 <= x2:
         at = x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2))
     else:
@@ -247,75 +256,91 @@ def cubic_minimum(
 
 
 def strong_wolfe(
-    evaluate: Evaluate,
-    t: float,
-    direction: Tensor,
-    loss: float,
-    g: Tensor,
-    slope: float,
-    tolerance: float = 1e-9,
-) -> tuple[float, Tensor, float, int]:
-    """(loss, gradient, step size, evaluations) at a point that meets the strong Wolfe
-    conditions."""
-    biggest = _largest(direction)
-    new, g_new = evaluate(t)
-    evaluations = 1
-    slope_new = _dot(g_new, direction)
-    t_old, f_old, g_old, slope_old = 0.0, loss, g, slope
-    steps, done = 0, False
-    bracket: list[tuple[float, float, Tensor, float]] = []  # size, loss, gradient, slope
-    while steps < _LINE_STEPS:
-        here = (t, new, g_new, slope_new)
-        if new > loss + _ARMIJO * t * slope or (steps > 1 and new >= f_old):
-            bracket = [(t_old, f_old, g_old, slope_old), here]
-            break
-        if abs(slope_new) <= -_CURVATURE * slope:
-            bracket, done = [here], True
-            break
-        if slope_new >= 0:
-            bracket = [(t_old, f_old, g_old, slope_old), here]
-            break
-        bounds = (t + 0.01 * (t - t_old), t * 10)
-        following = cubic_minimum(t_old, f_old, slope_old, t, new, slope_new, bounds)
-        t_old, f_old, g_old, slope_old = here
-        t = following
-        new, g_new = evaluate(t)
-        evaluations += 1
-        slope_new = _dot(g_new, direction)
-        steps += 1
-    if steps == _LINE_STEPS:
-        bracket = [(0.0, loss, g, slope), (t, new, g_new, slope_new)]
-    low, high = (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
+    evaluate: Evaluate, size: Scalar, start: Point, steepness: Scalar, most: int
+) -> tuple[Point, int]:
+    """A point that meets the strong Wolfe conditions, and how many evaluations it took.
+
+    Args:
+        evaluate: the point at a step size.
+        size: the step size to try first.
+        start: the point at step size 0.
+        steepness: the largest component of the direction.
+        most: how many times the step may be changed.
+    """
+    bracket, done, steps = _bracket(evaluate, size, start, most)
+    evaluations = 1 + steps
+    if not done:
+        bracket, narrowed = _narrow(evaluate, bracket, start, steepness, most - steps)
+        evaluations += narrowed
+    return bracket[0], evaluations
+
+
+def _too_high(point: Point, start: Point) -> bool:
+    """Whether the loss falls less than the slope at the start promises (Armijo's condition)."""
+    return bool(point.loss > start.loss + _ARMIJO * point.size * start.slope)
+
+
+def _is_flat(point: Point, start: Point) -> bool:
+    """Whether the slope is small enough (the curvature condition)."""
+    return bool(abs(point.slope) <= -_CURVATURE * start.slope)
+
+
+def _bracket(
+    evaluate: Evaluate, size: Scalar, start: Point, most: int
+) -> tuple[list[Point], bool, int]:
+    """Points around a minimum, lowest first, or one that will do; whether it does; steps taken."""
+    before, here = start, evaluate(size)
+    for step in range(most):
+        if _too_high(here, start) or (step > 1 and here.loss >= before.loss):
+            return _lowest_first(before, here), False, step
+        if _is_flat(here, start):
+            return [here], True, step
+        if here.slope >= 0:
+            return _lowest_first(before, here), False, step
+        bounds = (here.size + 0.01 * (here.size - before.size), here.size * 10)
+        size = cubic_minimum(*_curve(before), *_curve(here), bounds)
+        before, here = here, evaluate(size)
+    return _lowest_first(start, here), False, max(most, 0)
+
+
+def _curve(point: Point) -> tuple[Scalar, Scalar, Scalar]:
+    return point.size, point.loss, point.slope
+
+
+def _lowest_first(a: Point, b: Point) -> list[Point]:
+    return [a, b] if a.loss <= b.loss else [b, a]
+
+
+def _narrow(
+    evaluate: Evaluate, bracket: list[Point], start: Point, steepness: Scalar, most: int
+) -> tuple[list[Point], int]:
+    """The bracket, lowest first, narrowed until its lowest point will do; steps taken."""
+    low, high = bracket
     slow = False
-    while not done and steps < _LINE_STEPS:
-        width = abs(bracket[1][0] - bracket[0][0])
-        if width * biggest < tolerance:
-            break
-        (x1, f1, _, s1), (x2, f2, _, s2) = bracket
-        t = cubic_minimum(x1, f1, s1, x2, f2, s2)
-        top, bottom = max(x1, x2), min(x1, x2)
-        margin = 0.1 * (top - bottom)
-        if min(top - t, t - bottom) < margin:
-            if slow or t >= top or t <= bottom:
-                t = top - margin if abs(t - top) < abs(t - bottom) else bottom + margin
-                slow = False
-            else:
-                slow = True
-        else:
-            slow = False
-        new, g_new = evaluate(t)
-        evaluations += 1
-        slope_new = _dot(g_new, direction)
-        steps += 1
-        here = (t, new, g_new, slope_new)
-        if new > loss + _ARMIJO * t * slope or new >= bracket[low][1]:
-            bracket[high] = here
-            low, high = (0, 1) if bracket[0][1] <= bracket[1][1] else (1, 0)
-        else:
-            if abs(slope_new) <= -_CURVATURE * slope:
-                done = True
-            elif slope_new * (bracket[high][0] - bracket[low][0]) >= 0:
-                bracket[high] = bracket[low]
-            bracket[low] = here
-    chosen = bracket[low if len(bracket) > 1 else 0]
-    return chosen[1], chosen[2], chosen[0], evaluations
+    for step in range(most):
+        if abs(high.size - low.size) * steepness < _NARROWEST:
+            return [low, high], step
+        left, right = (low, high) if low.size <= high.size else (high, low)
+        size, slow = _between(left, right, slow)
+        here = evaluate(size)
+        if _too_high(here, start) or here.loss >= low.loss:
+            low, high = _lowest_first(low, here)
+            continue
+        if _is_flat(here, start):
+            return [here], step + 1
+        if here.slope * (high.size - low.size) >= 0:
+            high = low
+        low = here
+    return [low, high], max(most, 0)
+
+
+def _between(left: Point, right: Point, slow: bool) -> tuple[Scalar, bool]:
+    """A step size within the bracket, kept off its ends if the last one was near one, too."""
+    size = cubic_minimum(*_curve(left), *_curve(right))
+    margin = 0.1 * (right.size - left.size)
+    if min(right.size - size, size - left.size) >= margin:
+        return size, False
+    if not slow and left.size < size < right.size:
+        return size, True
+    nearer_right = abs(size - right.size) < abs(size - left.size)
+    return (right.size - margin if nearer_right else left.size + margin), False

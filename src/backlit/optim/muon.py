@@ -70,8 +70,9 @@ class Muon(Optimizer):
                     )
 
     def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
-        lr = number(group["lr"])
-        return lr, 1 - lr * group["weight_decay"], 1 - group["momentum"], group["momentum"]
+        # The factor is rounded as the learning rate is, should that be a tensor.
+        shrink = number(1 - group["lr"] * group["weight_decay"])
+        return number(group["lr"]), shrink, 1 - group["momentum"], group["momentum"]
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         return (
