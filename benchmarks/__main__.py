@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import engine
+from benchmarks import engine, training
 
 
 def machine() -> str:
@@ -36,7 +36,7 @@ def machine() -> str:
 
 def main(names: list[str]) -> None:
     """Run the sections named (all of them by default)."""
-    sections = {**engine.SECTIONS}
+    sections = {**engine.SECTIONS, **training.SECTIONS}
     unknown = [n for n in names if n not in sections]
     if unknown:
         sys.exit(f"unknown section {unknown[0]!r}; there are: {', '.join(sections)}")
