@@ -36,7 +36,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## train a network on handwritten digits
-	@$(PYTHON) examples/digits.py
+	@$(VENV)/bin/backlit train digits --show-source --force
 
 test: lint ## check style and types, run the quick tests
 	@$(PYTEST) $(PARALLEL) -m "not slow" --ignore=tests/parity
