@@ -13,10 +13,9 @@ import pytest
 
 import backlit
 from backlit import config
-from backlit.core.position import trie
 from backlit.native import runtime
 from backlit.native.memory import can_fail, updates_last
-from backlit.native.plan import Plan
+from tests.native.programs import plans
 
 pytest.importorskip("llvmlite")
 
@@ -28,19 +27,6 @@ def hot() -> Iterator[None]:
         backlit.flush()
         yield
     backlit.flush()
-
-
-def plans() -> list[Plan]:
-    """The native programs of this test."""
-    found: list[Plan] = []
-    stack = list(trie.roots.values())
-    while stack:
-        position = stack.pop()
-        stack += position.children.values()
-        for program in (position.programs or {}).values():
-            if program.runner.plan is not None:
-                found.append(program.runner.plan)
-    return found
 
 
 def vector(*values: float) -> backlit.Tensor:

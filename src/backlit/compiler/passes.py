@@ -6,6 +6,8 @@ that is no longer computed to the value that takes its place.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,9 @@ _IDENTITIES = frozenset({"leaf", "detach", "with_history"})
 
 def simplify(program: Program) -> None:
     """Run all passes on ``program``, in place."""
-    _transpose_products(program)
+    fresh = itertools.count(_first_free(program))
+    _transpose_products(program, fresh)
+    _compute_before_expanding(program, fresh)
     table: dict[int, Value] = {}
     seen: dict[Any, Node] = {}
     made: dict[int, Node] = {}  # value id → the node that computes it, as rewritten so far
@@ -89,7 +93,8 @@ def _same_as(node: Node, args: tuple[Value, ...], made: dict[int, Node]) -> Valu
 def _without_expands(
     node: Node, args: tuple[Value, ...], made: dict[int, Node]
 ) -> tuple[Value, ...]:
-    """Elementwise operands broadcast by themselves: take what was expanded instead of the expansion."""
+    """Elementwise operands broadcast by themselves: take what was expanded instead of the
+    expansion."""
     if not isinstance(node.primitive, Elementwise):
         return args
     shape = node.outs[0].shape
@@ -127,7 +132,7 @@ def _folded(node: Node, args: tuple[Value, ...]) -> Constant | None:
     return Constant(out.id, array, out.dtype) if array.dtype == out.dtype.numpy else None
 
 
-def _transpose_products(program: Program) -> None:
+def _transpose_products(program: Program, fresh: Iterator[int]) -> None:
     """(x y)ᵀ becomes yᵀ xᵀ where the product is read by nothing else: BLAS transposes for free."""
     readers: dict[int, int] = {}
     for v in (*(a for n in program.nodes for a in n.args), *program.outputs):
@@ -149,7 +154,7 @@ def _transpose_products(program: Program) -> None:
         for factor in reversed(source.args):
             turned = Node(permute, (factor,), {"dims": (1, 0)}, source.where)
             shape = (factor.shape[1], factor.shape[0])
-            number = _fresh_number(program, made)
+            number = next(fresh)
             turned.outs = (Result(number, meta_of(shape, factor.dtype, False), turned, 0),)
             made[number] = turned
             nodes.append(turned)
@@ -160,7 +165,44 @@ def _transpose_products(program: Program) -> None:
     program.nodes = nodes
 
 
-def _fresh_number(program: Program, made: dict[int, Node]) -> int:
-    """A value number that nothing in the program has."""
-    taken = max(made, default=-1)
-    return max(taken, *(v.id for v in program.inputs()), *(o.id for o in program.outputs)) + 1
+def _compute_before_expanding(program: Program, fresh: Iterator[int]) -> None:
+    """f(expand(x)) becomes expand(f(x)): each number is computed once."""
+    expand = PRIMITIVES["expand"]
+    made: dict[int, Node] = {}
+    nodes: list[Node] = []
+    for node in program.nodes:
+        small = _before_expanding(node, made, fresh) if node.outs[0].shape else None
+        if small is not None:
+            nodes.append(small)
+            wide = Node(expand, small.outs, {"shape": tuple(node.outs[0].shape)}, node.where)
+            wide.outs = node.outs
+            node = wide
+        for out in node.outs:
+            made[out.id] = node
+        nodes.append(node)
+    program.nodes = nodes
+
+
+def _before_expanding(node: Node, made: dict[int, Node], fresh: Iterator[int]) -> Node | None:
+    """``node`` on what its operands were expanded from, if that has fewer elements."""
+    if not isinstance(node.primitive, Elementwise):
+        return None
+    sources = [made.get(a.id) for a in node.args]
+    args = tuple(
+        a if s is None or s.primitive.name != "expand" else s.args[0]
+        for a, s in zip(node.args, sources, strict=True)
+    )
+    if args == node.args:
+        return None
+    shape = broadcast(node.primitive.name, *(tuple(a.shape) for a in args))
+    if shape == tuple(node.outs[0].shape):
+        return None  # broadcasting alone brings the shape back
+    small = Node(node.primitive, args, node.attrs, node.where)
+    small.outs = (Result(next(fresh), meta_of(shape, node.outs[0].dtype, False), small, 0),)
+    return small
+
+
+def _first_free(program: Program) -> int:
+    """The first of the value numbers that nothing in the program has."""
+    values = (*program.inputs(), *(o for n in program.nodes for o in n.outs), *program.outputs)
+    return max((v.id for v in values), default=-1) + 1

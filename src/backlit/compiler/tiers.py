@@ -66,7 +66,7 @@ class Tiered:
             self.failure = f"{error.name} is not installed"
         except NotImplementedError as error:
             self.failure = str(error)
-        except Exception as error:  # a mistake of the compiler's must not stop anyone's work
+        except Exception as error:  # noqa: BLE001 - its mistakes must not stop anyone's work
             self.failure = f"{type(error).__name__}: {error}"
             unexpected.append(self.failure)
         else:

@@ -15,8 +15,8 @@ from typing import Any
 
 from backlit.core.primitive import Elementwise
 from backlit.core.program import Program
-from backlit.core.value import Constant, Node, Result, Value
-from backlit.native import scalar
+from backlit.core.value import Constant, Node, Result, Scalar, Value
+from backlit.native import integers, scalar
 from backlit.native.expression import Call, Const, Expression, Graph, Reduce
 from backlit.native.expression import Input as Operand
 from backlit.native.scalar import FLOATS, NotLowered, Term, lower
@@ -99,13 +99,24 @@ class Lookup:
 
 
 @dataclass
+class Loop:
+    """An entry of the native loop that takes the addresses of its operands, then ``words``."""
+
+    entry: str
+    operands: list[Ref]
+    words: tuple[int, ...]
+    out: Value
+    node: Node
+
+
+@dataclass
 class Source:
     """Nodes that run as NumPy source."""
 
     nodes: list[Node]
 
 
-Step = Kernel | Product | ColumnSum | Lookup | Source
+Step = Kernel | Product | ColumnSum | Lookup | Loop | Source
 
 
 class Lowering:
@@ -162,11 +173,13 @@ class Lowering:
         """What kind of step computes ``node``."""
         card = node.primitive
         out = node.outs[0]
+        if self._loop(node) is not None:
+            return "loop"
         if len(node.outs) > 1 or out.dtype.name not in _DTYPES or out.numel == 0:
             return "source"
         if card.name in ("pick", "place"):
             return "lookup" if self._is_lookup(node) else "source"
-        if any(a.dtype.name not in _DTYPES or a.numel == 0 for a in node.args):
+        if not all(map(_is_operand, node.args)):
             return "source"
         if isinstance(card, Elementwise):
             return "fused" if self._fits(node) and _expression_exists(node) else "source"
@@ -199,6 +212,32 @@ class Lowering:
         if node.primitive.name == "sum" and dims == tuple(range(len(dims))):
             return "colsum"
         return "source"
+
+    def _loop(self, node: Node) -> Loop | None:
+        """The loop over whole numbers that computes ``node``, if there is one."""
+        out, name = node.outs[0], node.primitive.name
+        refs = [self.ref(a) for a in node.args]
+        if not refs or any(isinstance(a, Scalar) or not a.numel for a in node.args):
+            return None
+        kinds = {a.dtype.name for a in node.args}
+        if not all(r.is_contiguous for r in refs):
+            return None
+        if name in integers.BINARY and kinds == {"int64"}:
+            steps = tuple(int(prod(r.shape) > 1) for r in refs)
+            if all(prod(r.shape) in (1, out.numel) for r in refs):
+                return Loop(f"int_{name}", refs, (out.numel, *steps), out, node)
+        elif name == "sum" and kinds == {"bool"} and out.numel == 1:
+            return Loop("count", refs, (node.args[0].numel,), out, node)
+        elif name == "convert" and kinds == {"int64"} and out.dtype.name in FLOATS:
+            return Loop(f"{out.dtype.name}_widen", refs, (out.numel,), out, node)
+        elif (
+            name == "argmax"
+            and kinds <= set(FLOATS)
+            and node.attrs["dim"] == len(refs[0].shape) - 1
+        ):
+            words = (out.numel, refs[0].shape[-1])
+            return Loop(f"{node.args[0].dtype.name}_argmax", refs, words, out, node)
+        return None
 
     def _is_lookup(self, node: Node) -> bool:
         """Rows of float numbers, one whole-number index each."""
@@ -327,6 +366,10 @@ class Lowering:
                 rows, cols = x.shape if name == "pick" else tuple(node.outs[0].shape)
                 ignore = node.attrs["ignore"]
                 steps.append(Lookup(name, x, index, rows, cols, ignore, node.outs[0], node))
+            elif kind == "loop":
+                loop = self._loop(node)
+                assert loop is not None
+                steps.append(loop)
             elif kind == "colsum":
                 x = self.ref(node.args[0])
                 rows = prod(x.shape[: len(node.attrs["dims"])])
@@ -425,6 +468,12 @@ class Lowering:
                 elif out.id not in inside:
                     return True
         return False
+
+
+def _is_operand(value: Value) -> bool:
+    """Whether kernels can read ``value``; numbers from Python reach them as floats."""
+    kinds = FLOATS if isinstance(value, Scalar) else _DTYPES
+    return value.dtype.name in kinds and value.numel > 0
 
 
 def _softmax(x: Term, logarithm: bool) -> Term:

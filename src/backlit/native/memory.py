@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from backlit.core.program import Program
 from backlit.core.value import Input, Value
-from backlit.native.lower import ColumnSum, Kernel, Lookup, Lowering, Product, Source, Step
+from backlit.native.lower import ColumnSum, Kernel, Lookup, Loop, Lowering, Product, Source, Step
 
 ALIGNMENT = 64
 _WITH_REDUCTIONS = frozenset({"sum", "amax", "amin", "softmax", "log_softmax"})
@@ -38,6 +38,8 @@ def read(step: Step, lowering: Lowering) -> list[Value]:
         return [step.x.value, step.index.value]
     if isinstance(step, ColumnSum):
         return [step.x.value]
+    if isinstance(step, Loop):
+        return [r.value for r in step.operands]
     return [lowering.ref(a).value for n in step.nodes for a in n.args]
 
 

@@ -26,6 +26,7 @@ from backlit.native.lower import (
     ColumnSum,
     Kernel,
     Lookup,
+    Loop,
     Lowering,
     Product,
     Ref,
@@ -180,7 +181,7 @@ class Plan:
                     self.keep.append(cell)
                 return table.add(slot[1].ctypes.data)
             if isinstance(v, Constant):
-                array = np.ascontiguousarray(v.array)
+                array = np.ascontiguousarray(v.array, v.dtype.numpy)
                 self.keep.append(array)
                 return table.add(array.ctypes.data)
             if v.id in self.out_index:
@@ -225,6 +226,12 @@ class Plan:
                 table.add(step.rows, step.cols, step.ignore, step_of_x)
                 letter = _LETTER[step.out.dtype.name]
                 entries.append((native.entry(letter + step.name), at))
+            elif isinstance(step, Loop):
+                at = address(step.operands[0].value)
+                for v in (*(r.value for r in step.operands[1:]), step.out):
+                    address(v)
+                table.add(*step.words)
+                entries.append((native.entry(step.entry), at))
             elif isinstance(step, ColumnSum):
                 at = address(step.x.value)
                 address(step.out)
@@ -438,6 +445,8 @@ def _work(step: Step) -> int:
         return step.a.shape[0] * step.a.shape[1] * step.b.shape[1]
     if isinstance(step, (ColumnSum, Lookup)):
         return step.rows * step.cols
+    if isinstance(step, Loop):
+        return step.operands[0].value.numel
     return sum(n.outs[0].numel for n in step.nodes)
 
 

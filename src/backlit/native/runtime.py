@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from backlit.native import blas, jit
+from backlit.native import blas, integers, jit
 
 _LIST_ITEMS = 24  # PyListObject.ob_item
 _ARRAY_DATA = 16  # PyArrayObject.data
@@ -438,6 +438,7 @@ class Runtime:
 
     def __init__(self) -> None:
         host = jit.host()
+        loops = integers.entries()
         kinds = (("s", "float", "float32", 4), ("d", "double", "float64", 8))
         parts = [_LOOP, "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
         for letter, kind, dtype, align in kinds:
@@ -446,8 +447,13 @@ class Runtime:
             parts.append(_COLUMN_SUM.format(letter=letter, type=kind, width=width, align=align))
             parts.append(_PICK.format(letter=letter, type=kind, align=align))
         self.library = jit.engine().load(
-            "\n".join(parts),
-            ["run", "fused", *(k + n for k in "sd" for n in ("gemm", "colsum", "pick", "place"))],
+            "\n".join([*parts, *loops.values()]),
+            [
+                "run",
+                "fused",
+                *(k + n for k in "sd" for n in ("gemm", "colsum", "pick", "place")),
+                *loops,
+            ],
             imports={
                 "float_type": id(float),
                 "cblas_sgemm": blas.address("sgemm"),
@@ -460,7 +466,7 @@ class Runtime:
         self.run_without_gil = releasing(self.library.address("run"))
 
     def entry(self, name: str) -> int:
-        """The address of an entry: fused, or s or d before gemm, colsum, pick, place."""
+        """The address of an entry: fused, s or d before gemm, colsum, pick, place, or a loop."""
         return self.library.address(name)
 
 
