@@ -13,6 +13,7 @@ from backlit.core.era import realize
 from backlit.core.inplace import is_leaf, to_dtype
 from backlit.core.op import PUBLIC, op
 from backlit.core.primitive import primitive
+from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor, extra
 from backlit.core.value import Result
 from backlit.errors import ArgumentError, DtypeError, GradientError
@@ -180,7 +181,7 @@ def grad_fn_name(t: Tensor) -> str | None:
     if not isinstance(value, Result):
         return "Backward0"
     scope = [s for s in value.node.where.scope if s]
-    name = scope[-1] if scope else value.node.primitive.name
+    name = (scope[-1] if scope else value.node.primitive.name).rpartition(".")[2]
     return "".join(part.capitalize() for part in name.split("_")) + "Backward0"
 
 
@@ -258,8 +259,8 @@ def set_data(self: Tensor, new: Tensor) -> None:
         self._x.edge = self._x.view = None
 
 
-def _set_grad(self: Tensor, g: Tensor | None) -> None:
-    if g is not None and not isinstance(g, Tensor):
+def _set_grad(self: Tensor, g: Any) -> None:
+    if g is not None and not isinstance(g, (Tensor, SparseTensor)):
         raise TypeError(
             f"assigned grad expected to be a Tensor or None but got {type(g).__name__}."
         )

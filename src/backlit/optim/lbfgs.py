@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backlit.autograd import enable_grad, no_grad
+from backlit.core.create import from_array
 from backlit.core.era import realize
-from backlit.core.op import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.optim.optimizer import Optimizer, Params, check_lr, number
 
 _ARMIJO, _CURVATURE = 1e-4, 0.9
 _NARROWEST = 1e-9  # brackets whose step is smaller than this are not narrowed further
+Array = np.ndarray[Any, np.dtype[Any]]
 Scalar = Any  # a number of the parameters' dtype: a NumPy scalar, so that it rounds as they do
 
 
@@ -24,7 +25,7 @@ class Point(NamedTuple):
 
     size: Scalar
     loss: float
-    gradient: Tensor
+    gradient: Array
     slope: Scalar
 
 
@@ -46,8 +47,8 @@ class LBFGS(Optimizer):
     ...     loss = ((w - 1) ** 2).sum()
     ...     loss.backward()
     ...     return loss
-    >>> _ = opt.step(closure); w.round(decimals=3)
-    tensor([1., 1.], grad_fn=<RoundBackward0>)
+    >>> _ = opt.step(closure); [round(x, 3) for x in w.tolist()]
+    [1.0, 1.0]
     """
 
     def __init__(
@@ -82,21 +83,26 @@ class LBFGS(Optimizer):
             )
         self._params: list[Tensor] = self.param_groups[0]["params"]
 
-    def _gradient(self) -> Tensor:
-        """All gradients as one vector."""
+    def _gradient(self) -> Array:
+        """All gradients as one vector.
+
+        The vectors are NumPy's: their number grows with the history, so a recording of what is done
+        with them would never repeat.
+        """
         parts = [
-            (p.grad if p.grad is not None else PUBLIC["zeros_like"](p)).reshape(-1)
+            np.zeros(p._var.numel) if p.grad is None else _array(p.grad).ravel()
             for p in self._params
         ]
-        return PUBLIC["cat"](parts)
+        return np.concatenate(parts, dtype=_array(self._params[0]).dtype)
 
-    def _move(self, size: float, direction: Tensor) -> None:
+    def _move(self, size: Scalar, direction: Array) -> None:
         """θ ← θ + size·direction."""
         start = 0
         with no_grad():
             for p in self._params:
                 n = p._var.numel
-                p.add_(direction[start : start + n].reshape(p.shape) * size)
+                change = size * direction[start : start + n].reshape(p.shape)
+                p.add_(from_array(change).to(p.dtype))
                 start += n
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -117,7 +123,7 @@ class LBFGS(Optimizer):
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first = evaluate()
-        with no_grad(), np.errstate(all="ignore"):  # a flat bracket divides by zero
+        with no_grad():
             self._iterate(group, state, evaluate, float(first), self._gradient())
         self._opt_called = True
         for hook in self._post_hooks.values():
@@ -130,7 +136,7 @@ class LBFGS(Optimizer):
         state: dict[str, Any],
         closure: Callable[[], Any],
         loss: float,
-        g: Tensor,
+        g: Array,
     ) -> None:
         """Steps until the gradient, the step or the gain is small, or the evaluations run out."""
         state["func_evals"] += 1
@@ -140,13 +146,14 @@ class LBFGS(Optimizer):
             return
         for n in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
-            direction = state["d"] = _direction(state, g, group["history_size"])
-            state["prev_flat_grad"], state["prev_loss"] = g, loss
+            direction = _direction(state, g, group["history_size"])
+            state["d"], state["prev_flat_grad"] = from_array(direction), from_array(g)
+            state["prev_loss"] = loss
             lr = number(group["lr"])
             first = state["n_iter"] == 1
-            size = min(1.0, 1.0 / _scalar(g.abs().sum())) * lr if first else lr
+            size = min(1.0, 1.0 / np.abs(g).sum()) * lr if first else lr
             state["t"] = float(size)
-            here = Point(0.0, loss, g, _dot(g, direction))
+            here = Point(0.0, loss, g, g @ direction)
             if here.slope > -change:
                 return
             used = 0
@@ -171,7 +178,7 @@ class LBFGS(Optimizer):
         self,
         closure: Callable[[], Any],
         size: Scalar,
-        direction: Tensor,
+        direction: Array,
         here: Point,
         most: int,
     ) -> tuple[Point, int]:
@@ -185,54 +192,51 @@ class LBFGS(Optimizer):
             with no_grad():
                 for p, old in zip(self._params, start, strict=True):
                     p.copy_(old)
-            return Point(size, loss, g, _dot(g, direction))
+            return Point(size, loss, g, g @ direction)
 
         return strong_wolfe(evaluate, size, here, _largest(direction), most)
 
 
-def _direction(state: dict[str, Any], g: Tensor, most: int) -> Tensor:
+def _direction(state: dict[str, Any], g: Array, most: int) -> Array:
     """Where to go from a point with gradient ``g``; the last change joins the history first."""
     if state["n_iter"] == 1:
         state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
         return -g
-    y, s = g - state["prev_flat_grad"], state["d"] * state["t"]
-    curvature = PUBLIC["dot"](y, s)  # a tensor: its rounding is that of the dtype
-    if float(curvature) > 1e-10:
+    y, s = g - _array(state["prev_flat_grad"]), _array(state["d"]) * state["t"]
+    curvature = y @ s
+    if curvature > 1e-10:
         for name, new in (("old_dirs", y), ("old_stps", s), ("ro", 1.0 / curvature)):
-            state[name] = [*state[name], new][-most:]
-        state["H_diag"] = curvature / PUBLIC["dot"](y, y)
-    return _two_loops(g, state["old_dirs"], state["old_stps"], state["ro"], state["H_diag"])
+            state[name] = [*state[name], from_array(np.asarray(new))][-most:]
+        state["H_diag"] = from_array(np.asarray(curvature / (y @ y)))
+    ys, ss, ro = ([_array(x) for x in state[name]] for name in ("old_dirs", "old_stps", "ro"))
+    return _two_loops(g, ys, ss, ro, _array(state["H_diag"]))
 
 
-def _two_loops(
-    g: Tensor, ys: list[Tensor], ss: list[Tensor], ro: list[Tensor], scale: Any
-) -> Tensor:
+def _two_loops(g: Array, ys: list[Array], ss: list[Array], ro: list[Array], scale: Scalar) -> Array:
     """The direction -H g from the stored changes (Nocedal, 1980)."""
-    dot = PUBLIC["dot"]
-    q = -g
-    weights: list[Any] = [0.0] * len(ys)
+    d: Array = -g
+    weights: list[Scalar] = [0.0] * len(ys)
     for i in reversed(range(len(ys))):
-        weights[i] = dot(ss[i], q) * ro[i]
-        q = q - weights[i] * ys[i]
-    d = q * scale
+        weights[i] = (ss[i] @ d) * ro[i]
+        d = d - weights[i] * ys[i]
+    d = d * scale
     for i in range(len(ys)):
-        d = d + ss[i] * (weights[i] - dot(ys[i], d) * ro[i])
+        d = d + ss[i] * (weights[i] - (ys[i] @ d) * ro[i])
     return d
 
 
-def _scalar(x: Tensor) -> Scalar:
-    """The value of a 0-d tensor as a NumPy scalar of its dtype."""
-    return realize(x)[()]
+def _array(x: Any) -> Any:
+    """What the state holds, as NumPy calculates with it: at least in single precision."""
+    if not isinstance(x, Tensor):
+        return x
+    return realize(x.float() if x.dtype.itemsize < 4 else x)
 
 
-def _dot(a: Tensor, b: Tensor) -> Scalar:
-    return _scalar(PUBLIC["dot"](a, b))
+def _largest(x: Array) -> Scalar:
+    return np.abs(x).max()
 
 
-def _largest(x: Tensor) -> Scalar:
-    return _scalar(x.abs().max())
-
-
+@np.errstate(all="ignore")  # a cubic without a minimum divides by zero: the bounds cut it off
 def cubic_minimum(
     x1: Scalar, f1: Scalar, g1: Scalar, x2: Scalar, f2: Scalar, g2: Scalar,
     bounds: tuple[Scalar, Scalar] | None = None,
@@ -243,6 +247,8 @@ def cubic_minimum(
     1.0
     """
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
+    if x1 == x2:
+        return x1
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
     square = d1 * d1 - g1 * g2
     if not square >= 0:

@@ -112,7 +112,8 @@ def orthogonalise(
     for _ in range(steps):
         gram = x @ x.mT
         x = _polynomial(x, gram, a, b, c)
-    return x.mT if tall else x
+    out: Tensor = x.mT if tall else x
+    return out
 
 
 def _polynomial(x: Any, gram: Any, a: float, b: float, c: float) -> Any:
@@ -122,6 +123,6 @@ def _polynomial(x: Any, gram: Any, a: float, b: float, c: float) -> Any:
 
 
 def _sum(a: float, x: Any, y: Any) -> Any:
-    """a x + y with a and y in float32; in float64 the product is exact, as in a fused multiply-add."""
+    """a x + y with a and y in float32, rounded once: in float64 the product is exact."""
     factor = float(np.float32(a))
     return (factor * x.double() + y.double()).float().to(bfloat16)

@@ -13,11 +13,13 @@ import numpy as np
 from backlit.autograd import enable_grad
 from backlit.autograd.hooks import RemovableHandle
 from backlit.core.create import full_constant, tensor
+from backlit.core.dtypes import float64
 from backlit.core.era import local, realize
 from backlit.core.inplace import is_leaf
+from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor
 from backlit.core.update import update
-from backlit.errors import ArgumentError
+from backlit.errors import ArgumentError, GradientError
 
 Params = Iterable[Any]
 _keys = itertools.count()
@@ -119,7 +121,10 @@ class Optimizer:
 
         ``own`` is the state of the parameter, whose numbers may be brought forward here.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__}: an optimizer must define `numbers` and `rule`, or its own "
+            "`step`."
+        )
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         """What selects the formula; a change of these is a new recording."""
@@ -175,6 +180,11 @@ class Optimizer:
             grads = [p._x.grad for p in params]  # type: ignore[union-attr]
             columns = [[state[p][name] for p in params] for name in names]
             rule = type(self).rule
+            if SparseTensor in map(type, grads):
+                raise GradientError(
+                    f"{type(self).__name__} does not support sparse gradients, please consider "
+                    "SparseAdam instead, or set p.grad = p.grad.to_dense()."
+                )
             update(type(self).__name__, rule, static, [params, *columns], [grads], numbers)  # type: ignore[list-item]
 
     def _begin(
@@ -225,7 +235,10 @@ class Optimizer:
         return found
 
     def _export(self, name: str, value: Any) -> Any:
-        return tensor(float(value)) if name in self.number_names else value
+        """Numbers as 0-d tensors, as PyTorch keeps them; all but counts with every digit."""
+        if name not in self.number_names:
+            return value
+        return tensor(float(value), dtype=None if name == "step" else float64)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned.
@@ -350,4 +363,5 @@ def check_beta(index: int, value: Any) -> None:
 
 def number(x: Any) -> float:
     """An option as a Python number (a one-element tensor is read)."""
-    return x.item() if isinstance(x, Tensor) else x
+    value: float = x.item() if isinstance(x, Tensor) else x
+    return value

@@ -87,3 +87,36 @@ class SGD(Optimizer):
         buffer = momentum * tensors[0] + keep * g
         step = g + momentum * buffer if nesterov else buffer
         return p - lr * step, buffer
+
+
+class EMAMomentum(SGD):
+    """θ ← θ - lr·p with p ← μ p + (1-μ)·g, from p = 0: momentum as a running mean of gradients.
+
+    Textbooks write momentum this way. `SGD` adds g whole, so that steps grow by 1/(1-μ):
+    ``EMAMomentum(lr=λ, momentum=μ)`` is ``SGD(lr=λ·(1-μ), momentum=μ)``.
+
+    >>> import backlit
+    >>> w = backlit.tensor([1.0], requires_grad=True)
+    >>> opt = backlit.optim.EMAMomentum([w], lr=0.5, momentum=0.9)
+    >>> (w * w).sum().backward(); opt.step(); w
+    tensor([0.9000], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Any = 1e-3,
+        momentum: float = 0.9,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        if not 0.0 <= momentum < 1.0:
+            raise ArgumentError(f"Invalid momentum value: {momentum} - should be in [0, 1).")
+        super().__init__(
+            params, lr, momentum, dampening=momentum, weight_decay=weight_decay, maximize=maximize
+        )
+
+    def numbers(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[float, ...]:
+        lr, momentum, _, decay = super().numbers(group, own)
+        return lr, momentum, 1 - momentum, decay
