@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import numpy as np
 
 from backlit.core.era import Era, local
+from backlit.core.outputs import Fixed, New, Same, Several
 from backlit.core.position import DEPTH_LIMIT, Position
 from backlit.core.primitive import Primitive, dispatch
 from backlit.core.tensor import Tensor, handle
@@ -25,12 +26,17 @@ from backlit.core.value import Value
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_new = object.__new__
 _MOST_OPERANDS = 64
 _NUMBERS = (float, int, bool)
 
 
 PUBLIC: dict[str, Callable[..., Any]] = {}  # every public op by name
+
+
+class OpName(str):
+    """The name of an op, so that its scope is not taken for that of a module of the same name."""
+
+    __slots__ = ()
 
 
 class Op:
@@ -67,7 +73,7 @@ class Op:
         inplace: bool = False,
         method: bool = True,
     ) -> None:
-        self.name = name
+        self.name = OpName(name)
         self.inplace = inplace
         self.method = method
         self.body = body
@@ -82,67 +88,6 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
-
-
-# -- outputs --------------------------------------------------------------------------------------
-
-
-class New:
-    """An output that is a new tensor; ``moves`` says how it is a view of argument ``of``."""
-
-    __slots__ = ("moves", "of", "value")
-
-    def __init__(self, value: Value, of: int = -1, moves: tuple[Any, ...] = ()) -> None:
-        self.value = value
-        self.of = of
-        self.moves = moves
-
-    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Tensor:
-        t = handle(era, self.value)
-        if self.of >= 0:
-            from backlit.core.views import attach
-
-            attach(t, tensors[self.of], self.moves, era)
-        era.pending.append(t)
-        return t
-
-
-class Same:
-    """An output that is the very tensor that was passed in."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Tensor:
-        return tensors[self.index]
-
-
-class Fixed:
-    """An output that is not a tensor."""
-
-    __slots__ = ("x",)
-
-    def __init__(self, x: Any) -> None:
-        self.x = x
-
-    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Any:
-        return self.x
-
-
-class Several:
-    """A tuple, list or named tuple of outputs."""
-
-    __slots__ = ("kind", "parts")
-
-    def __init__(self, kind: type, parts: list[Any]) -> None:
-        self.kind = kind
-        self.parts = parts
-
-    def make(self, era: Era, tensors: list[Tensor], n_scalars: int) -> Any:
-        made = [p.make(era, tensors, n_scalars) for p in self.parts]
-        return self.kind(*made) if hasattr(self.kind, "_fields") else self.kind(made)
 
 
 def _outputs(op: Op, out: Any, arguments: list[Value], nodes: list[Any]) -> Any:
@@ -385,165 +330,6 @@ def plain(
         return body
 
     return register
-
-
-def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:
-    """The public op of a one-operand card: the shortest path there is."""
-    name = name or card.name
-
-    def body(input: Tensor) -> Tensor:
-        return local.era.emit(card, (_tensor(name, input),), {})
-
-    made = Op(name, body, inplace=inplace)
-
-    def call(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-        if out is not None:
-            from backlit.core.inplace import write_out
-
-            return write_out(name, out, call(input))
-        era = local.era
-        if isinstance(input, Tensor):
-            if input._era is not era:
-                era.enter(input)
-            child = era.here.children.get((made, input._var))
-            if child is not None:
-                era.here = child
-                t: Tensor = _new(Tensor)
-                t._era = era
-                t._var = child.out
-                t._data = None
-                t._x = None
-                era.pending.append(t)
-                return t
-        return record(made, (input,), {})
-
-    _dress(call, name, made, body)
-    return call
-
-
-def binary(
-    card: Primitive, name: str = "", *, inplace: bool = True, numbers: str = "either"
-) -> Callable[..., Tensor]:
-    """The public op of a two-operand card.
-
-    Args:
-        card: what it computes.
-        name: the public name, by default that of the card.
-        inplace: whether there is an in-place variant.
-        numbers: which operands may be Python numbers when the op is called by its name: "both" at
-            the same time, "either", or only the "second".
-    """
-    name = name or card.name
-
-    def body(input: Tensor, other: Tensor) -> Tensor:
-        pair = (input, other)
-        if numbers != "both" and all(not isinstance(x, Tensor) or x._var.weak for x in pair):
-            raise TypeError(f"{name}(): one of the operands must be a tensor; both are numbers.")
-        return local.era.emit(card, (_operand(name, input), _operand(name, other)), {})
-
-    made = Op(name, body, inplace=inplace)
-    made.numbers = frozenset(made.parameters)
-    made.positions = (True, True)
-    method = operator(made)
-
-    def call(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if out is not None:
-            from backlit.core.inplace import write_out
-
-            return write_out(name, out, call(input, other))
-        if isinstance(input, Tensor):
-            found = method(input, other)
-            if found is not NotImplemented:
-                return found
-        elif numbers == "second":
-            _tensor(name, input)
-        return record(made, (input, other), {})
-
-    _dress(call, name, made, body)
-    call.method = method  # type: ignore[attr-defined]
-    return call
-
-
-def operator(made: Op) -> Callable[[Tensor, Any], Any]:
-    """A binary op as Python's operator calls it: NotImplemented for operands it does not know."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        era = local.era
-        if self._era is not era:
-            era.enter(self)
-        if isinstance(other, Tensor):
-            if other._era is not era:
-                era.enter(other)
-            child = era.here.children.get((made, self._var, other._var))
-        else:
-            kind = type(other)
-            if kind is not float and kind is not int and kind is not bool:
-                return _unusual(made, self, other)
-            child = era.here.children.get((made, self._var, kind))
-            if child is not None:
-                era.scalars.append(other)
-        if child is None:
-            return record(made, (self, other), {})
-        era.here = child
-        t: Tensor = _new(Tensor)
-        t._era = era
-        t._var = child.out
-        t._data = None
-        t._x = None
-        era.pending.append(t)
-        return t
-
-    return method
-
-
-def reflected(made: Op) -> Callable[[Tensor, Any], Any]:
-    """A binary op as Python calls it with the tensor on the right."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        if isinstance(other, (Tensor, bool, int, float)):
-            return record(made, (other, self), {})
-        if isinstance(other, np.ndarray):
-            return record(made, (_from_numpy(other), self), {})
-        return NotImplemented
-
-    return method
-
-
-def _unusual(made: Op, self: Tensor, other: Any) -> Any:
-    """An operand that is neither a tensor nor a plain Python number."""
-    if isinstance(other, (np.ndarray, np.generic)):
-        return record(made, (self, _from_numpy(other) if other.ndim else other.item()), {})
-    if isinstance(other, (int, float)):  # bool, IntEnum, numpy.float64 …
-        return record(made, (self, float(other) if isinstance(other, float) else int(other)), {})
-    return NotImplemented
-
-
-def _from_numpy(array: Any) -> Tensor:
-    from backlit.core.create import from_array
-
-    return from_array(array, copy=True)
-
-
-def _dress(call: Any, name: str, made: Op, body: Any) -> None:
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = body.__doc__
-    call.op = made
-    made.call = call
-    PUBLIC[name] = call
-
-
-def _tensor(op_name: str, x: Any) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{op_name}(): argument 'input' must be Tensor, not {type(x).__name__}.")
-    return x
-
-
-def _operand(op_name: str, x: Any) -> Any:
-    if not isinstance(x, (Tensor, bool, int, float)):
-        raise TypeError(
-            f"{op_name}(): operands must be tensors or numbers, not {type(x).__name__}."
-        )
-    return x
 
 
 def call_primitive(self: Primitive, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:

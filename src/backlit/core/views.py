@@ -15,6 +15,7 @@ import numpy as np
 
 from backlit.core.era import Era, adopt, local
 from backlit.core.op import Op, record
+from backlit.core.outputs import New, Same
 from backlit.core.position import Position
 from backlit.core.primitive import Primitive
 from backlit.core.tensor import Array, Tensor, extra, handle
@@ -211,8 +212,6 @@ def _values(out: Any) -> list[Value]:
 
 
 def _make(outputs: Any, source: Tensor, arrays: Any, scalars: list[Any], grad: bool) -> Any:
-    from backlit.core.op import New, Same
-
     if isinstance(outputs, New):
         array = next(arrays) if not isinstance(arrays, np.ndarray) else arrays
         t = handle(None, outside(outputs.value.meta))

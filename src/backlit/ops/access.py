@@ -11,7 +11,7 @@ from backlit.core.create import from_array
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, get_default_dtype
 from backlit.core.era import realize
 from backlit.core.inplace import is_leaf, to_dtype
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import PUBLIC, OpName, op
 from backlit.core.primitive import primitive
 from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor, extra
@@ -173,15 +173,16 @@ def _repr(self: Tensor) -> str:
 
 
 def grad_fn_name(t: Tensor) -> str | None:
-    """The name PyTorch would print for the function that made ``t``, such as ``AddBackward0``."""
+    """The name of the public op that made ``t`` as PyTorch prints it, such as ``GeluBackward0``."""
     if not t.requires_grad or is_leaf(t):
         return None
     x = t._x
     value = x.edge[1] if x is not None and x.edge is not None else t._var
     if not isinstance(value, Result):
         return "Backward0"
-    scope = [s for s in value.node.where.scope if s]
-    name = (scope[-1] if scope else value.node.primitive.name).rpartition(".")[2]
+    node = value.node
+    called = (name for name in node.where.scope if isinstance(name, OpName))
+    name = next(called, node.primitive.name).rpartition(".")[2]
     return "".join(part.capitalize() for part in name.split("_")) + "Backward0"
 
 

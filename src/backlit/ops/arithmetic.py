@@ -7,7 +7,8 @@ from typing import Any
 
 from backlit.core.dtypes import bool_, float64
 from backlit.core.inplace import write_out
-from backlit.core.op import PUBLIC, binary, op, reflected, unary
+from backlit.core.op import PUBLIC, op
+from backlit.core.operators import binary, reflected, unary
 from backlit.core.primitive import elementwise
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import DtypeError
@@ -65,15 +65,3 @@ def lerp(input: Tensor, end: Tensor, weight: Number | Tensor) -> Tensor:
                 f"but got dtype {x.dtype.name}; convert it."
             )
     return input + weight * (end - input)
-
-
-@op
-def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of ``input - other``.
-
-    >>> import backlit
-    >>> backlit.dist(backlit.tensor([3.0, 0.0]), backlit.tensor([0.0, 4.0])).item()
-    5.0
-    """
-    found: Tensor = PUBLIC["norm"](input - other, p)
-    return found

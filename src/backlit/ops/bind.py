@@ -19,7 +19,8 @@ from backlit.core.dtypes import (
 )
 from backlit.core.inplace import before, check_inplace, rebind
 from backlit.core.methods import TensorMethods
-from backlit.core.op import PUBLIC, Op, operator, reflected
+from backlit.core.op import PUBLIC, Op
+from backlit.core.operators import operator, reflected
 from backlit.core.tensor import Tensor
 from backlit.ops import access, convert, index, random, shape_inplace, shape_memory
 

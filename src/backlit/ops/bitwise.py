@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backlit.core.op import binary, unary
+from backlit.core.operators import binary, unary
 from backlit.core.primitive import elementwise
 from backlit.ops.elementwise import whole
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from backlit.core.dtypes import bool_
 from backlit.core.era import realize
-from backlit.core.op import PUBLIC, binary, op, plain, record
+from backlit.core.op import PUBLIC, op, plain, record
+from backlit.core.operators import binary
 from backlit.core.primitive import elementwise
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number

@@ -15,7 +15,8 @@ import numpy as np
 
 from backlit.core.dtypes import promote_types
 from backlit.core.era import local
-from backlit.core.op import binary, op
+from backlit.core.op import op
+from backlit.core.operators import binary
 from backlit.core.primitive import Spec, primitive
 from backlit.core.size import broadcast, wrap_dim
 from backlit.core.tensor import Tensor, handle

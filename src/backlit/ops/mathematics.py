@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from backlit.core.dtypes import bool_, int32
-from backlit.core.op import PUBLIC, binary, op, unary
+from backlit.core.op import PUBLIC, op
+from backlit.core.operators import binary, unary
 from backlit.core.primitive import elementwise, primitive
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from backlit.core.op import PUBLIC, op, unary
+from backlit.core.op import PUBLIC, op
+from backlit.core.operators import unary
 from backlit.core.primitive import elementwise
 from backlit.core.tensor import Tensor
 from backlit.errors import DtypeError

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, binary, op, unary
+from backlit.core.op import PUBLIC, op
+from backlit.core.operators import binary, unary
 from backlit.core.primitive import Elementwise, Primitive, elementwise, primitive
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
