@@ -15,7 +15,7 @@ import backlit
 from backlit import nn, optim, train
 from backlit.data import DataLoader, TensorDataset
 
-EPOCHS = 8
+EPOCHS = 5
 
 
 class Announce(train.Callback):

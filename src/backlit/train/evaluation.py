@@ -96,7 +96,7 @@ class LossSum:
     def add(self, loss: Tensor, n: int) -> None:
         """Add the loss of a batch of n samples."""
         with no_grad():
-            value = loss.detach().to(float64)
+            value = loss.to(float64)
             self.total = self.total + (value if self.is_sum else value * float(n))
         self.n += n
 
