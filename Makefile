@@ -45,7 +45,7 @@ test-all: lint $(PARITY_READY) ## run every test, with many more random examples
 	@HYPOTHESIS_PROFILE=full $(PYTEST) $(PARALLEL)
 
 parity: $(PARITY_READY) ## compare with PyTorch (downloads it once)
-	@$(PYTEST) $(PARALLEL) tests/parity
+	@$(PYTEST) $(PARALLEL) -m "not slow" tests/parity tests/laws/test_programs.py
 
 bench: $(READY) ## measure speed and print the tables
 	@$(PYTHON) -m benchmarks

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backlit.native import jit
+from backlit.native import jit, threads
 from backlit.native.threads import Pool, SerialPool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
@@ -38,9 +38,14 @@ define void @nest(ptr %context, i64 %i) {
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    made = Pool()
+    """The pool of the process with three threads: there is only one, other tests' programs use it."""
+    made = threads.pool()
+    assert isinstance(made, Pool)
+    before = made.num_threads
     made.set_num_threads(3)
     yield made
+    made.shutdown()
+    made.set_num_threads(before)
     made.shutdown()
 
 
