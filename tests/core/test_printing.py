@@ -282,3 +282,23 @@ def test_impossible_options_change_nothing(options: dict[str, Any], message: str
         printing.set_printoptions(edgeitems=1, **options)
     assert str(error.value) == message
     assert printing.current_options() == PrintOptions()
+
+
+def test_grad_fn_is_named_after_the_function_that_was_called() -> None:
+    """Neither a namespace nor what the function consists of shows, also after the values are known;
+    nor does a module that is called like an op."""
+
+    class Norm(backlit.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = backlit.nn.GELU()
+
+        def forward(self, x: backlit.Tensor) -> backlit.Tensor:
+            y: backlit.Tensor = self.norm(x)
+            return y
+
+    x = backlit.ones(1, requires_grad=True)
+    for y in (backlit.nn.functional.gelu(x), Norm()(x)):
+        assert repr(y) == "tensor([0.8413], grad_fn=<GeluBackward0>)"
+        assert repr(y) == "tensor([0.8413], grad_fn=<GeluBackward0>)"
+    assert repr(backlit.linalg.norm(x)) == "tensor(1., grad_fn=<NormBackward0>)"

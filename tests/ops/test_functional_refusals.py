@@ -167,6 +167,24 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ("batch_norm: Expected running_mean and running_var to be defined when training=False."),
     ),
     (
+        lambda: F.batch_norm(ones(2, 3), None, None, training=True, eps=0.0),
+        ArgumentError,
+        ("batch_norm: eps must be positive during training, but got 0.0."),
+    ),
+    (
+        lambda: F.batch_norm(ones(2, 3), ones(3), ones(3), eps=-1.0),
+        ArgumentError,
+        ("batch_norm: eps must be non-negative, but got -1.0."),
+    ),
+    (
+        lambda: F.cross_entropy(ones(2, 3), ones(2, 3), ignore_index=1),
+        ArgumentError,
+        (
+            "cross_entropy: ignore_index is not supported for floating point target, got 1; "
+            "give class indices as integers."
+        ),
+    ),
+    (
         lambda: F.batch_norm(ones(1, 3), None, None, training=True),
         ArgumentError,
         (

@@ -49,6 +49,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("gaussian_nll_loss", (X, Y, P), {"full": True}),
     ("gaussian_nll_loss", (X, Y, P[:, :1]), {}),
     ("gaussian_nll_loss", (X, Y, P[:, 0]), {}),
+    ("gaussian_nll_loss", (X, Y, P[:1]), {}),
     ("hinge_embedding_loss", (X, SIGNS), {"margin": 0.5}),
     ("margin_ranking_loss", (X, Y, SIGNS), {"margin": 0.3}),
     ("soft_margin_loss", (X, SIGNS), {}),

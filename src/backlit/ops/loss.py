@@ -289,6 +289,11 @@ def cross_entropy(
             f"cross_entropy: label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}."
         )
     if target.dtype.is_floating_point:
+        if ignore_index >= 0:
+            raise ArgumentError(
+                "cross_entropy: ignore_index is not supported for floating point target, got "
+                f"{ignore_index}; give class indices as integers."
+            )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     ignore = int(ignore_index)
     dim = _check_classes("cross_entropy", input, target, weight)

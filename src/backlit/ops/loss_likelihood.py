@@ -37,6 +37,12 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+def _shared_along_one(shape: tuple[int, ...], own: tuple[int, ...]) -> bool:
+    """Whether ``own`` is ``shape`` but for one dimension of size 1."""
+    differing = [m for n, m in zip(shape, own, strict=False) if n != m]
+    return len(shape) == len(own) and differing == [1]
+
+
 @op(name="nn.functional.gaussian_nll_loss")
 def gaussian_nll_loss(
     input: Tensor,
@@ -49,7 +55,8 @@ def gaussian_nll_loss(
     """(ln v + (x - y)²/v)/2: the negative log-likelihood of y under the normal N(x, v).
 
     Args:
-        var: the variance v: a number, or a tensor as x but perhaps without its last dimension.
+        var: the variance v: a number, or a tensor as x but perhaps without its last dimension,
+            or with one dimension of size 1.
         full: add the constant ln(2π)/2.
         eps: v counts as at least this much (its gradient does not notice).
     """
@@ -63,7 +70,7 @@ def gaussian_nll_loss(
         if tuple(v.shape) != tuple(input.shape):
             if tuple(input.shape[:-1]) == tuple(v.shape):
                 v = v.unsqueeze(-1)
-            elif tuple(input.shape[:-1]) != tuple(v.shape[:-1]) or v.shape[-1:] != (1,):
+            elif not _shared_along_one(tuple(input.shape), tuple(v.shape)):
                 raise ShapeError(
                     f"gaussian_nll_loss: var is of incorrect size {tuple(v.shape)} for input "
                     f"{tuple(input.shape)}."

@@ -236,6 +236,11 @@ def batch_norm(
         weight=weight,
         bias=bias,
     )
+    if eps < 0 or (training and not eps > 0):
+        raise ArgumentError(
+            f"batch_norm: eps must be {'positive during training' if training else 'non-negative'},"
+            f" but got {eps}."
+        )
     if input.ndim < 2:  # empty: there are no channels
         return input * 1
     if not training:
@@ -257,6 +262,8 @@ def batch_norm(
     out, *new = _batch_norm_train(
         input, weight, bias, running_mean, running_var, momentum, float(eps), dims
     )
+    if not prod(input.shape[d] for d in dims):  # nothing was seen: the statistics stay
+        return out
     for running in (running_mean, running_var):
         if running is not None:
             rebind(running, new.pop(0), "batch_norm")
