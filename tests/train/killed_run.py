@@ -1,7 +1,7 @@
 """The program that `test_kill.py` kills: trains with checkpoints, resuming what it finds.
 
-Arguments: the folder of checkpoints, and the file for the final weights. Prints one line when
-training begins.
+Arguments: the folder of checkpoints, and the file for the final weights. Prints a line after every
+step, before that step's checkpoint is written.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ EPOCHS = 5
 
 
 class Announce(train.Callback):
-    """Tells the parent that training has begun."""
+    """Tells the parent how far training is."""
 
-    def on_train_begin(self, run: train.Run) -> None:
-        sys.stdout.write("begun\n")
+    def on_step_end(self, run: train.Run) -> None:
+        sys.stdout.write(f"{run.step}\n")
         sys.stdout.flush()
 
 
@@ -49,7 +49,9 @@ def main(folder: Path, result: Path) -> None:
         progress=False,
     )
     weights = [np.array(t.numpy()).reshape(-1) for t in model.state_dict().values()]
-    result.write_bytes(np.concatenate(weights).tobytes())
+    part = result.with_suffix(".part")
+    part.write_bytes(np.concatenate(weights).tobytes())
+    part.replace(result)
 
 
 if __name__ == "__main__":

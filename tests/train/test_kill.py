@@ -22,16 +22,13 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix notio
 
 
 def start(folder: Path, result: Path) -> subprocess.Popen[str]:
-    """The program, from where it was killed; returns when it is about to train."""
-    process = subprocess.Popen(
+    """The program, from where it was killed."""
+    return subprocess.Popen(
         [sys.executable, str(PROGRAM), str(folder), str(result)],
         env={**os.environ, "PYTHONPATH": str(SRC)},
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    return process
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -40,12 +37,19 @@ def finish(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0
 
 
-def kill_after(process: subprocess.Popen[str], seconds: float) -> bool:
-    """Give it some time, then kill it without warning; False if it had ended by itself."""
+def kill_after(process: subprocess.Popen[str], steps: int, seconds: float) -> bool:
+    """Kill it without warning some time after some steps; False if it had ended by itself.
+
+    Counting steps, not seconds, hits training and saving however slow the machine is.
+    """
+    assert process.stdout is not None
+    for _ in range(steps):
+        process.stdout.readline()
     time.sleep(seconds)
     process.kill()
     process.communicate(timeout=60)
-    return process.returncode == -signal.SIGKILL
+    assert process.returncode in (0, -signal.SIGKILL)
+    return process.returncode != 0
 
 
 def check_folder(folder: Path, finished: list[str]) -> list[str]:
@@ -65,25 +69,25 @@ def check_folder(folder: Path, finished: list[str]) -> list[str]:
 
 def survive(tmp_path: Path, kills: int, seed: int) -> None:
     """Train once undisturbed and once killed again and again; the results must be equal."""
-    begun = time.monotonic()
     finish(start(tmp_path / "whole", tmp_path / "expected"))
-    duration = time.monotonic() - begun
     rng = random.Random(seed)
-    done = hits = 0
+    done = hits = kept = 0
     while done < kills:
         folder, result = tmp_path / f"killed-{done}", tmp_path / f"result-{done}"
         names: list[str] = []
         while done < kills and not result.exists():
-            wait = rng.uniform(0.0, 0.3 * min(duration, 1.0))
-            hits += kill_after(start(folder, result), wait)
+            steps, wait = rng.randrange(1, 25), rng.choice([0.0, 0.001, 0.003, 0.01])
+            hits += kill_after(start(folder, result), steps, wait)
             done += 1
             names = check_folder(folder, names)
+            kept += bool(names)
         if not result.exists():
             finish(start(folder, result))
         assert result.read_bytes() == (tmp_path / "expected").read_bytes()
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert hits > kills // 2, "most kills came too late; the test shows nothing"
+    assert kept > kills // 2, "most kills came before any checkpoint; the test shows nothing"
 
 
 @pytest.mark.timeout(180)
