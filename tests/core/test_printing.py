@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import backlit
 from backlit.core import printing
 from backlit.core.printing import PrintOptions, format_array, tensor_repr
 from backlit.errors import ArgumentError
