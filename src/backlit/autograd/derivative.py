@@ -116,6 +116,7 @@ def _instead_of(tracer: ExampleTracer) -> Iterator[None]:
     try:
         yield
     finally:
+        tracer.outer = local.era  # a flush has begun another recording
         local.era = tracer
 
 

@@ -13,7 +13,8 @@ from backlit.core.op import op
 from backlit.core.primitive import primitive
 from backlit.core.tensor import Tensor
 from backlit.core.value import Node
-from backlit.errors import ArgumentError, GradientError, ShapeError
+from backlit.errors import GradientError
+from backlit.ops.movement import sum_to
 
 function_card = primitive(
     "function",
@@ -63,6 +64,12 @@ class Context:
     def set_materialize_grads(self, value: bool) -> None:
         """Whether missing upstream gradients arrive as zeros (the default) or as None."""
         self.materialize_grads = value
+
+    def release(self) -> None:
+        """Give up what was saved: after a backward pass that does not retain the graph."""
+        self._done = True
+        self._saved = []
+        self._versions = []
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
@@ -233,18 +240,20 @@ def apply_backward(ctx: Context, node: Node, outs: dict[int, Tensor]) -> list[tu
                 f"expected."
             )
         if g.shape != want.shape:
-            from backlit.core.op import PUBLIC
-
-            try:
-                g = PUBLIC["sum_to_size"](g, tuple(want.shape))
-            except (ShapeError, ArgumentError):
-                raise GradientError(
-                    f"function {name} returned an invalid gradient at index {position} - got "
-                    f"{list(g.shape)} but "
-                    f"expected shape compatible with {list(want.shape)}."
-                ) from None
+            g = _summed(g, tuple(want.shape), name, position)
         made.append((n + k, g if g.dtype is want.dtype else g.to(want.dtype)))
     return made
+
+
+def _summed(g: Tensor, shape: tuple[int, ...], name: str, position: int) -> Tensor:
+    """``g`` summed over the dimensions along which ``shape`` was broadcast to it."""
+    lead = g.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)):
+        raise GradientError(
+            f"function {name} returned an invalid gradient at index {position} - got "
+            f"{list(g.shape)} but expected shape compatible with {list(shape)}."
+        )
+    return sum_to(g, shape)
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -65,7 +65,14 @@ class _Steps:
             else:
                 self.walk.arrive(self.era.leaves[value.id], g)
         if not self.walk.retain:
+            for context in self.contexts():
+                context.release()
             free(self.era, frozenset(self.visited))
+
+    def contexts(self) -> list[Any]:
+        """The ``ctx`` of each user-defined function that was visited."""
+        known = self.era.contexts or {}
+        return [known[i] for i in self.visited if i in known]
 
     def arrive(self, value: Value, g: Tensor) -> None:
         if isinstance(value, Result) and value.node.primitive.name != "leaf":

@@ -63,6 +63,7 @@ class ExampleTracer(Tracer):
             try:
                 settle(t)
             finally:
+                self.outer = local.era
                 local.era = self
         value = self._input(t._var, tuple(t.shape))
         self._captured.append((t, t._era, t._var))

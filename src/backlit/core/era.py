@@ -317,6 +317,9 @@ def settle(t: Tensor) -> None:
     A view whose base changed is derived anew. A tensor that is pending in another thread's
     recording is computed here from that recording's inputs, which are only ever added to, so the
     other thread is not disturbed.
+
+    Raises:
+        BacklitError: if ``t`` stands for one example of a `vmap` that is over.
     """
     if t._era is None:
         from backlit.core.views import refresh
@@ -326,6 +329,11 @@ def settle(t: Tensor) -> None:
     era = t._era
     if era is local.era:
         return
+    if not isinstance(era, Era):
+        raise BacklitError(
+            f"a tensor of shape {tuple(t.shape)} belongs to another vmap that has already ended; "
+            "return it instead of keeping it."
+        )
     fork = Era(True)
     fork.here = position_of(era.here, t._var)
     fork.inputs, fork.handles, fork.scalars = list(era.inputs), list(era.handles), list(era.scalars)

@@ -75,16 +75,11 @@ class Tracer:
     # -- what ops call on the era in progress ------------------------------------------------
 
     def enter(self, t: Tensor) -> None:
-        """A tensor from outside that a composite closes over is a constant of the program."""
-        from backlit.core.era import realize
-
+        """Refuse a tensor that a composite closes over: its numbers may differ at the next call."""
         value = t._var
-        array = realize(t)
-        t._era = None
         raise BacklitError(
-            f"a composite op captured a tensor of shape {tuple(value.shape)} ({array.dtype}) from "
-            f"outside; "
-            "pass it as an argument."
+            f"a composite op captured a tensor of shape {tuple(value.shape)} ({value.dtype.name}) "
+            "from outside; pass it as an argument."
         )
 
     def set_grad(self, grad: bool) -> None:
