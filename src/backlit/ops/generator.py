@@ -69,7 +69,8 @@ class Generator:
         words = realize(state)
         if words.dtype != np.uint8 or words.size != 24:
             raise ArgumentError(
-                f"set_state: expected the 24 bytes that get_state returns, got {words.size}."
+                f"set_state: expected the 24 bytes (uint8) that get_state returns, got "
+                f"{words.size} elements of {state.dtype.name}."
             )
         low, high, offset = (int(w) for w in np.ascontiguousarray(words).view(np.uint64))
         with self._lock:

@@ -150,12 +150,12 @@ def _integers(
 
 
 def draw_integers(
-    low: int, high: int, shape: tuple[int, ...], d: dtype, generator: Generator | None
+    name: str, low: int, high: int, shape: tuple[int, ...], d: dtype, generator: Generator | None
 ) -> Tensor:
     """Whole numbers from low to high - 1."""
     if high <= low:
         raise ArgumentError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}."
+            f"{name} expects 'from' to be less than 'to', but got from={low} >= to={high}."
         )
     seed, offset = (generator or default_generator).take(_count(shape))
     return _integers(seed, offset, low, high - low, tuple(shape), d)
@@ -183,7 +183,7 @@ def randint(
         raise TypeError(
             "randint(): argument 'size' must be a tuple of ints, such as randint(0, 10, (3,))."
         )
-    made = draw_integers(int(low), int(high), tuple(size), dtype or int64, generator)
+    made = draw_integers("randint", int(low), int(high), tuple(size), dtype or int64, generator)
     return _finish(made, out, requires_grad, "randint")
 
 
@@ -249,7 +249,9 @@ def randint_like(
     if isinstance(low, Tensor):
         low = low.item()
     low, high = (0, low) if high is None else (low, high)
-    made = draw_integers(int(low), int(high), tuple(input.shape), dtype or input.dtype, None)
+    made = draw_integers(
+        "randint_like", int(low), int(high), tuple(input.shape), dtype or input.dtype, None
+    )
     return set_requires_grad(made) if requires_grad else made
 
 
@@ -316,18 +318,28 @@ def multinomial(
             f"multinomial only supports floating-point dtypes for input, got: {input.dtype.name}."
         )
     if weights.ndim not in (1, 2):
-        raise ShapeError(f"prob_dist must be 1 or 2 dim, got {weights.ndim}.")
+        raise ShapeError(
+            f"multinomial: prob_dist must be 1 or 2 dim, got shape {tuple(input.shape)}."
+        )
     rows = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
     if num_samples <= 0:
-        raise ArgumentError("cannot sample n_sample <= 0 samples.")
+        raise ArgumentError(
+            f"multinomial: cannot sample n_sample <= 0 samples, got num_samples={num_samples}."
+        )
     if not replacement and num_samples > rows.shape[1]:
         raise ArgumentError(
-            "cannot sample n_sample > prob_dist.size(-1) samples without replacement."
+            "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement, "
+            f"got num_samples={num_samples} for {rows.shape[1]} weights; use replacement=True."
         )
     if not np.isfinite(rows).all() or (rows < 0).any():
-        raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0.")
+        raise ArgumentError(
+            "multinomial: probability tensor contains either `inf`, `nan` or element < 0."
+        )
     if (rows.sum(1) <= 0).any():
-        raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0).")
+        raise ArgumentError(
+            "multinomial: invalid multinomial distribution (sum of probabilities <= 0); each row "
+            "needs a weight above 0."
+        )
     draw = (generator or default_generator).numpy()
     if replacement:
         edges = rows.cumsum(1)
@@ -409,7 +421,7 @@ def random_(self: Tensor, *limits: Any, generator: Generator | None = None) -> T
         high = top + 1
     return _fill(
         self,
-        draw_integers(int(low), int(high), tuple(self.shape), self.dtype, generator),
+        draw_integers("random_", int(low), int(high), tuple(self.shape), self.dtype, generator),
         "random_",
     )
 
