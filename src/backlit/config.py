@@ -81,10 +81,13 @@ def set_flag(name: str, value: Any) -> None:
     """Set flag ``name`` for the whole process.
 
     Raises:
-        ArgumentError: if there is no such flag.
+        ArgumentError: if there is no such flag, or it does not take this value.
     """
     if name not in FLAGS:
         raise ArgumentError(f"unknown flag {name!r}; the flags are {', '.join(sorted(FLAGS))}.")
+    choices = FLAGS[name].choices
+    if choices and value not in choices:
+        raise ArgumentError(f"flag {name!r}: expected one of {', '.join(choices)}, got {value!r}.")
     if _values[name] != value:
         _values[name] = value
         for listener in listeners:
