@@ -17,14 +17,6 @@ from backlit.ops.functional import take_rows_card
 from backlit.ops.loss import _check_classes, pick_card, reduced, reduction_of
 
 
-def _check_same(name: str, input: Tensor, target: Tensor) -> None:
-    if tuple(input.shape) != tuple(target.shape):
-        raise ShapeError(
-            f"{name}: target {tuple(target.shape)} must be of the same size as input "
-            f"{tuple(input.shape)}."
-        )
-
-
 @op(name="nn.functional.hinge_embedding_loss")
 def hinge_embedding_loss(
     input: Tensor,
