@@ -233,6 +233,16 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
             "size 3 in one operand and 2 in another."
         ),
     ),
+    (
+        lambda: backlit.addmm(ones(5, 2, 2), ones(2, 4), ones(4, 2)),
+        ShapeError,
+        ("addmm: input (5, 2, 2) cannot be expanded to the product's shape (2, 2)."),
+    ),
+    (
+        lambda: backlit.addr(ones(5, 2, 2), ones(2), ones(2)),
+        ShapeError,
+        ("addr: input (5, 2, 2) cannot be expanded to the product's shape (2, 2)."),
+    ),
 ]
 
 
