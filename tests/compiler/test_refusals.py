@@ -65,7 +65,7 @@ def explained(
     with pytest.raises(kind) as caught:
         compute()
     message = str(caught.value)
-    assert message.startswith(f"{before}, recorded at test_refusals.py:")
+    assert message.startswith(f"{before}), recorded at test_refusals.py:")
     assert message.endswith(f" {after}]")
 
 
@@ -74,7 +74,7 @@ def test_index_error_names_op_operands_and_place() -> None:
     explained(
         lambda: tensor([1.0, 2.0]).index_select(0, tensor([5])).tolist(),
         IndexOutOfRange,
-        "index 5 is out of bounds for dimension with size 2 [index(float32[2], int64[1])",
+        "index 5 is out of bounds for dimension with size 2 [index(float32[2], int64[1]",
         "index_select",
     )
 
@@ -86,7 +86,7 @@ def test_error_of_an_op_keeps_its_class() -> None:
         LinAlgError,
         (
             "linalg.inv: a matrix of the input (2, 2) is singular and has no inverse; "
-            "linalg.pinv gives a pseudoinverse. [inv(float32[2, 2])"
+            "linalg.pinv gives a pseudoinverse. [inv(float32[2, 2]"
         ),
         "linalg.inv",
     )

@@ -235,7 +235,7 @@ def _check(
             for mode, table in tables.items():
                 found = realize(table[k][j]).reshape(y._var.numel, expected.shape[0]).T
                 if not np.allclose(found, expected, rtol, atol, equal_nan=True):
-                    raise GradcheckError(_mismatch(mode, k, i, expected, found, atol, rtol))
+                    raise _mismatch(mode, k, i, expected, found, atol, rtol)
 
 
 def _differences(func: Callable[..., Any], point: Point, i: int, eps: float) -> list[Array]:
@@ -262,11 +262,11 @@ def _differences(func: Callable[..., Any], point: Point, i: int, eps: float) -> 
 
 def _mismatch(
     mode: str, output: int, i: int, numerical: Array, analytical: Array, atol: float, rtol: float
-) -> str:
+) -> GradcheckError:
     with np.errstate(all="ignore"):
         excess = np.abs(analytical - numerical) - atol - rtol * np.abs(numerical)
     row, column = np.unravel_index(int(np.argmax(np.nan_to_num(excess, nan=np.inf))), excess.shape)
-    return (
+    return GradcheckError(
         f"Jacobian mismatch for output {output} with respect to input {i} ({mode} mode),\n"
         f"numerical:{np.array2string(numerical, precision=6)}\n"
         f"analytical:{np.array2string(analytical, precision=6)}\n"
