@@ -13,18 +13,9 @@ from backlit.compiler.passes import simplify
 from backlit.compiler.source import Runner
 from backlit.core.program import Program, extract
 from backlit.core.tensor import Tensor
+from tests.recording import recorded
 
 Function = Callable[..., Any]
-
-
-def recorded(function: Function, *arrays: Any) -> tuple[Program, list[Any], list[Any]]:
-    """The program of ``function`` as it was recorded, its inputs, and its numbers."""
-    backlit.flush()
-    found = function(*[backlit.from_numpy(np.asarray(a)) for a in arrays])
-    results = found if isinstance(found, tuple) else (found,)
-    era = results[0]._era
-    program = extract(era.here, tuple(t._var.id for t in results))
-    return program, list(era.inputs), list(era.scalars)
 
 
 def names(program: Program) -> list[str]:

@@ -13,9 +13,15 @@ import pytest
 
 import backlit
 from backlit import config
+from backlit.compiler.passes import simplify
+from backlit.compiler.source import Runner
+from backlit.core.program import Program
 from backlit.native import runtime
-from backlit.native.memory import can_fail, updates_last
+from backlit.native.lower import Kernel, Lowering
+from backlit.native.memory import can_fail, donations, updates_last
+from backlit.native.plan import Plan
 from tests.native.programs import plans
+from tests.recording import recorded
 
 pytest.importorskip("llvmlite")
 
@@ -211,6 +217,80 @@ def test_unaligned_array_is_copied() -> None:
     assert y.tolist() == [2.0, 4.0, 6.0, 8.0]
     double(x)
     assert odd.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+# -- the rules, on programs as they were recorded --------------------------------------------------
+
+SQUARE = np.arange(9.0).reshape(3, 3)
+
+
+def pairs(program: Program) -> list[tuple[int, int]]:
+    """(output, input) pairs that the plan of ``program`` may donate."""
+    simplify(program)
+    return Plan(program, Runner(program)).donors
+
+
+def test_a_last_reader_may_take_the_array() -> None:
+    """x → 2 x may be written over x."""
+    program, *_ = recorded(lambda x: x * 2.0, SQUARE)
+    assert pairs(program) == [(0, 0)]
+
+
+def test_returned_inputs_are_kept() -> None:
+    """An input that the program also returns is not written over."""
+    program, *_ = recorded(lambda x: x * 2.0, SQUARE)
+    program.outputs = (*program.outputs, program.nodes[0].args[0])
+    assert pairs(program) == []
+
+
+def test_inputs_of_a_backward_pass_are_kept() -> None:
+    """An input that a later backward pass reads is not written over."""
+    program, *_ = recorded(lambda x: x * 2.0, SQUARE)
+    program.kept_inputs = frozenset({0})
+    assert pairs(program) == []
+
+
+def test_only_the_last_reader_takes_the_array() -> None:
+    """Of two results the one that reads x last may be written over x."""
+
+    def two(x: backlit.Tensor) -> Any:
+        z = x * 2.0
+        return z, z @ z + x
+
+    program, *_ = recorded(two, SQUARE)
+    assert pairs(program) == [(1, 0)]
+
+
+def test_nothing_is_taken_before_a_step_that_can_fail() -> None:
+    """A result that a step needs which may fail is not written over its input."""
+
+    def fails_later(x: backlit.Tensor, index: backlit.Tensor) -> Any:
+        y = x * 2.0
+        return y, backlit.gather(y, 1, index + 0)
+
+    program, *_ = recorded(fails_later, SQUARE, np.zeros((3, 1), np.int64))
+    assert pairs(program) == []
+
+
+def test_reduced_inputs_are_kept() -> None:
+    """A kernel that makes several passes over its operands writes over none of them."""
+    program, *_ = recorded(lambda x: x - x.amax(1, keepdim=True), SQUARE)
+    assert pairs(program) == []
+
+
+@pytest.mark.parametrize("second", ["row", "column", "scalar", "full"])
+def test_inputs_read_in_two_ways_are_kept(second: str) -> None:
+    """An input that a kernel reads element by element and in another way too is kept."""
+    program, *_ = recorded(lambda x: x * 2.0, SQUARE)
+    simplify(program)
+    lowering = Lowering(program)
+    (kernel,) = lowering.run()
+    assert isinstance(kernel, Kernel)
+    (out,) = kernel.outputs
+    assert donations(program, [kernel], lowering, {out.id: 0}, set()) == [(0, 0)]
+    kernel.inputs.append(kernel.inputs[0])
+    kernel.extents.append(second)
+    assert donations(program, [kernel], lowering, {out.id: 0}, set()) == []
 
 
 # -- failures -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import backlit.nn.functional as F
 from backlit import nn, optim
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor
-from backlit.native.lower import Kernel, _card_lowers
+from backlit.native.lower import KERNEL_NODES, Kernel, _card_lowers
 from tests.native.programs import cold, described, hot, largest_plan, steps
 
 rng = np.random.default_rng(0)
@@ -236,3 +236,32 @@ def test_every_elementwise_card_says_whether_it_lowers() -> None:
                         lowered.add(card.name)
     assert len(lowered) > 50
     assert {"add", "exp", "tanh", "where", "gt", "bitwise_or", "maximum", "pow"} <= lowered
+
+
+def test_long_chains_become_several_kernels() -> None:
+    """No kernel has more than a few dozen nodes, so that none takes long to compile."""
+    x = given(3, 4)
+
+    def chain() -> Tensor:
+        y = x
+        for k in range(150):
+            y = y * 0.9 + 0.01 * k if k % 10 else y / (1.0 + y.sum(1, keepdim=True).abs())
+        return y
+
+    sizes = [len(s.nodes) for s in largest_plan(chain).steps if isinstance(s, Kernel)]
+    assert sum(sizes) > 200
+    assert max(sizes) <= KERNEL_NODES
+    agrees(chain)
+
+
+def test_kernels_keep_the_order_of_the_program() -> None:
+    """A node that a pass made reads and is read in the order of the program, not of numbers."""
+    a, b = given(1, 3), given(1, 3)
+
+    def shared() -> Any:
+        s = a * 2.0
+        wide = s.expand(50, 3).tanh()  # becomes the expansion of a new node, tanh(s)
+        return wide, s.tanh() + b * 3.0
+
+    assert "kernel mul tanh mul add" in steps(shared)
+    agrees(shared)

@@ -12,11 +12,13 @@ pytest.importorskip("llvmlite")
 import backlit
 import backlit.nn.functional as F
 from backlit import config, nn, optim
+from backlit.compiler.source import Runner
 from backlit.core.dtypes import float32
-from backlit.core.value import Value, meta_of
+from backlit.core.value import Constant, Scalar, Value, meta_of
 from backlit.native.memory import ALIGNMENT, Life, lives, place, read, written
 from backlit.native.plan import Plan
 from tests.native.programs import cold, hot, largest_plan
+from tests.recording import recorded
 
 rng = np.random.default_rng(0)
 
@@ -149,17 +151,41 @@ def test_several_results_one_of_them_twice() -> None:
     assert x.grad.tolist() == pytest.approx(y.tolist())
 
 
+def test_slices_of_temporaries_outlive_the_next_run() -> None:
+    """A result that NumPy source cut out of the arena is the result's own."""
+
+    def cut(x: backlit.Tensor) -> Any:
+        whole = x.exp()
+        return whole, whole[1:]
+
+    program, *_ = recorded(cut, np.ones(4))
+    program.outputs = program.outputs[1:]  # the view's base is a temporary
+    plan = Plan(program, Runner(program))
+    (first,) = plan([np.zeros(4)], [1])
+    (second,) = plan([np.ones(4)], [1])
+    assert (first.tolist(), second.tolist()) == ([1.0] * 3, pytest.approx([np.e] * 3))
+
+
 def test_constants_that_leave_are_copies() -> None:
     """Writing into a result that is a constant of the program leaves the program as it was."""
-
-    def constant() -> Any:
-        return backlit.tensor([1.0, 2.0]).detach(), backlit.ones(2) * 1.0, backlit.full((2,), 3.0)
-
+    program, inputs, scalars = recorded(lambda x: x * 2.0, np.ones(2))
+    number = program.nodes[0].outs[0].id + 1
+    constant = Constant(number, np.array([1.0, 2.0]), program.outputs[0].dtype)
+    program.outputs = (*program.outputs, constant)
+    plan = Plan(program, Runner(program))
     for _ in range(2):
-        for t, expected in zip(hot(constant), ([1, 2], [1, 1], [3, 3]), strict=True):
-            assert t.tolist() == expected
-            t.add_(5.0)
-            t.numpy()[:] = -1.0
+        found = plan(inputs, scalars)[1]
+        assert found.tolist() == [1.0, 2.0]
+        found[:] = -1.0
+
+
+def test_numbers_that_leave() -> None:
+    """A program may return a number that it was given."""
+    program, inputs, _ = recorded(lambda x: x * 2.0, np.ones(2))
+    number = program.nodes[0].outs[0].id + 1
+    program.outputs = (*program.outputs, Scalar(number, program.outputs[0].dtype, 0, False))
+    found = Plan(program, Runner(program))(inputs, [2.0])[1]
+    assert (found.tolist(), found.dtype) == (2.0, np.float64)
 
 
 def test_matrix_that_lies_column_by_column() -> None:

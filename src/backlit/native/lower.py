@@ -128,6 +128,7 @@ class Lowering:
         self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
         self.kind: dict[int, str] = {}  # node's first output id → what kind of step
         self.nodes: dict[int, Node] = {o.id: n for n in program.nodes for o in n.outs}
+        self.places = {n.outs[0].id: i for i, n in enumerate(program.nodes)}
         self.readers: dict[int, list[Node]] = {}
         for node in program.nodes:
             for a in node.args:
@@ -384,6 +385,10 @@ class Lowering:
         """The kernels of one stage over one space: connected groups together, up to a size."""
         groups: list[list[Node]] = []
         home: dict[int, int] = {}
+
+        def place(node: Node) -> int:
+            return self.places[node.outs[0].id]
+
         for node in members:
             joined = sorted(
                 {
@@ -400,10 +405,15 @@ class Lowering:
             for other in joined[1:]:
                 for moved in groups[other]:
                     home[moved.outs[0].id] = target
-                groups[target] = sorted(groups[target] + groups[other], key=lambda n: n.outs[0].id)
+                groups[target] = sorted(groups[target] + groups[other], key=place)
                 groups[other] = []
             home[node.outs[0].id] = target
-        return [self._kernel(space, group) for group in groups if group]
+        parts = [
+            group[start : start + KERNEL_NODES]
+            for group in groups
+            for start in range(0, len(group), KERNEL_NODES)
+        ]
+        return [self._kernel(space, part) for part in parts]
 
     def _kernel(self, space: tuple[int, ...], nodes: list[Node]) -> Kernel:
         kernel = Kernel(prod(space[:-1]), space[-1] if space else 1, nodes=nodes)

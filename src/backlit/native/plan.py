@@ -104,7 +104,8 @@ class Plan:
                 self.out_index[v.id] = len(self.fresh)
                 spec = None if v.id in by_source else (tuple(v.shape), v.dtype.numpy)
                 self.fresh.append(spec)
-        self.donors = donations(self.program, self.steps, lowering, self.out_index, returned)
+        leaving = {r.value.id for r in self.returns}
+        self.donors = donations(self.program, self.steps, lowering, self.out_index, leaving)
         self.work = sum(_work(s) for s in self.steps)
         self._arena()
         self._tables()
