@@ -95,7 +95,10 @@ def annotation(text: Any) -> str:
 
 def signature(name: str, call: Callable[..., Any], *, method: bool = True) -> str:
     """``def name(self, …) -> …: ...`` for one method or function."""
-    source = call.op.body if hasattr(call, "op") else call
+    source = call
+    own = inspect.signature(call, follow_wrapped=False).parameters.values()
+    if hasattr(call, "op") and any(p.kind is p.VAR_POSITIONAL for p in own):
+        source = call.op.body
     parameters = list(inspect.signature(source).parameters.values())
     parts = ["self"] if method else []
     keyword_only = False

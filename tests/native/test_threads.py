@@ -38,7 +38,8 @@ define void @nest(ptr %context, i64 %i) {
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    """The pool of the process with three threads: there is only one, other tests' programs use it."""
+    """The pool of the process with three threads: there is only one, other tests' programs use
+    it."""
     made = threads.pool()
     assert isinstance(made, Pool)
     before = made.num_threads

@@ -18,6 +18,9 @@ class device:  # noqa: N801 - PyTorch's public name
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
             index = type.index

@@ -34,7 +34,7 @@ class Extra:
     )
 
     def __init__(self) -> None:
-        self.grad: Tensor | None = None
+        self.grad: Any = None  # a Tensor, or the sparse gradient of a table
         self.edge: tuple[Era, Value] | None = (
             None  # history, once the recording it is in was flushed
         )

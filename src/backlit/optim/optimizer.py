@@ -185,7 +185,7 @@ class Optimizer:
                     f"{type(self).__name__} does not support sparse gradients, please consider "
                     "SparseAdam instead, or set p.grad = p.grad.to_dense()."
                 )
-            update(type(self).__name__, rule, static, [params, *columns], [grads], numbers)  # type: ignore[list-item]
+            update(type(self).__name__, rule, static, [params, *columns], [grads], numbers)
 
     def _begin(
         self, p: Tensor, group: dict[str, Any], own: dict[str, Any], names: tuple[str, ...]
