@@ -6,8 +6,7 @@ Names and semantics are PyTorch's: ``import backlit as torch`` runs course and t
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backlit import autograd, compiler, config, core, errors, functions, ops
 from backlit.autograd import (
@@ -57,7 +56,8 @@ from backlit.ops.generator import (
 )
 
 if TYPE_CHECKING:
-    from backlit import data, func, linalg, masked, nn, optim, special, train, utils
+    from backlit import data, func, interop, linalg, masked, nn, optim, special, train, utils
+    from backlit.interop import load, save
 
 float = float32
 double = float64
@@ -69,7 +69,8 @@ short = int16
 __version__ = "0.1.0"
 
 # Imported at their first use, so that `import backlit` stays quick.
-_LAZY = ("data", "func", "linalg", "masked", "nn", "optim", "special", "train", "utils")
+_LAZY = ("data", "func", "interop", "linalg", "masked", "nn", "optim", "special", "train", "utils")
+_LAZY_FUNCTIONS = {"load": "backlit.interop", "save": "backlit.interop"}
 
 __all__ = [
     "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler",
@@ -82,14 +83,17 @@ __all__ = [
     "short", "source", "uint8",
 ]  # fmt: skip
 __all__ += _LAZY
+__all__ += _LAZY_FUNCTIONS
 __all__ += create.__all__
 __all__ += functions.__all__
 __all__ = sorted(set(__all__))
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"backlit.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'backlit' has no attribute {name!r}{_hint(name)}")
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import importlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
@@ -57,6 +61,16 @@ def python_files() -> tuple[Module, ...]:
         for path in sorted((ROOT / folder).rglob("*.py"))
     ]
     return (*modules(), *outside)
+
+
+def imported_or_skip(name: str) -> ModuleType:
+    """A module of the package; the test is skipped if it needs an extra that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if type(error).__name__ != "MissingExtra":
+            raise
+        pytest.skip(str(error))
 
 
 def project_files() -> list[Path]:

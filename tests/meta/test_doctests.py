@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.meta.sources import ROOT, Module, modules
+from tests.meta.sources import ROOT, Module, imported_or_skip, modules
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 DOCUMENTS = [path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists()]
@@ -40,7 +40,7 @@ def failures(tests: list[doctest.DocTest]) -> str:
 )
 def test_docstring_examples(module: Module) -> None:
     """The examples of a module run one after the other, each docstring in its own namespace."""
-    imported = importlib.import_module(module.name)
+    imported = imported_or_skip(module.name)
     tests = doctest.DocTestFinder(exclude_empty=True).find(imported, extraglobs=names())
     assert sum(len(test.examples) for test in tests) > 0
     if report := failures(tests):

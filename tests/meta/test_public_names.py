@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from tests.meta.sources import ROOT, Module, modules
+from tests.meta.sources import ROOT, Module, imported_or_skip, modules
 
 IDS = [module.name for module in modules()]
 
@@ -26,7 +26,7 @@ def test_all_is_sorted_and_every_name_exists(module: Module) -> None:
     """Plain order, no duplicates, nothing private, nothing that is not there."""
     if not offers_names(module):
         return  # nothing promised
-    imported = importlib.import_module(module.name)
+    imported = imported_or_skip(module.name)
     names = list(imported.__all__)
     assert names == sorted(set(names))
     assert [name for name in names if not hasattr(imported, name)] == []
