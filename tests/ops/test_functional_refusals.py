@@ -149,6 +149,62 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ),
     ),
     (
+        lambda: F.embedding_bag(backlit.arange(2), ones(3, 2), per_sample_weights=ones(3)),
+        ShapeError,
+        (
+            "embedding_bag: If per_sample_weights ((3,)) is not None, then it must have the same "
+            "shape as the input ((2,))."
+        ),
+    ),
+    (
+        lambda: F.embedding_bag(backlit.arange(2).reshape(1, 1, 2), ones(3, 2)),
+        ShapeError,
+        ("embedding_bag: input has to be 1D or 2D Tensor, but got 3D."),
+    ),
+    (
+        lambda: F.embedding_bag(backlit.arange(2).reshape(1, 2), ones(3, 2), backlit.arange(2)),
+        ArgumentError,
+        (
+            "embedding_bag: if input is 2D, then offsets has to be None, as input is treated as a "
+            "mini-batch of fixed length sequences."
+        ),
+    ),
+    (
+        lambda: F.embedding_bag(backlit.arange(2), ones(3, 2)),
+        ArgumentError,
+        ("embedding_bag: offsets has to be a 1D Tensor if input is 1D."),
+    ),
+    (
+        lambda: F.embedding_bag(backlit.arange(2), ones(3, 2), backlit.arange(2), mode="min"),
+        ArgumentError,
+        ("embedding_bag: mode has to be one of sum, mean or max, got 'min'."),
+    ),
+    (
+        lambda: F.embedding_bag(
+            backlit.arange(2), ones(3, 2), backlit.arange(2), mode="max", scale_grad_by_freq=True
+        ),
+        ArgumentError,
+        ("embedding_bag: max mode does not support scaling the gradient by the frequency."),
+    ),
+    (
+        lambda: F.embedding_bag(
+            backlit.arange(2), ones(3, 2), backlit.arange(2), per_sample_weights=ones(2)
+        ),
+        NotImplementedError,
+        (
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            "for mode='sum' (got mode='mean')."
+        ),
+    ),
+    (
+        lambda: F.embedding_bag(backlit.arange(2), ones(3, 2), backlit.arange(1, 3)),
+        ArgumentError,
+        (
+            "embedding_bag: offsets must begin with 0, not decrease, and end by the input's length "
+            "2, got [1, 2]."
+        ),
+    ),
+    (
         lambda: F.batch_norm(ones(2), None, None, training=True),
         ShapeError,
         ("batch_norm: expected at least 2 dimensions (N, C, …), got (2,)."),

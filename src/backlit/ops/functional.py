@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from math import prod
+from math import inf, prod
+from typing import Any
 
 import numpy as np
 
-from backlit.core.era import local
+from backlit.core.create import from_array
+from backlit.core.era import local, realize
 from backlit.core.inplace import rebind
 from backlit.core.op import PUBLIC, op, plain
 from backlit.core.primitive import Primitive, Spec, primitive
@@ -247,3 +249,110 @@ def embedding(
             rebind(weight, _renormed(input, weight, float(max_norm), float(norm_type)), "embedding")
     found: Tensor = _lookup(input, weight, padding_idx, scale_grad_by_freq)
     return found
+
+
+@plain("nn.functional.embedding_bag", method=False)
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """The sum, mean or maximum of the rows of ``weight`` that each bag of indices names.
+
+    Args:
+        input: (bags, n), or all bags one after the other, beginning at ``offsets``.
+        mode: "sum", "mean" or "max"; an empty bag gives 0.
+        per_sample_weights: a factor for each index, for sums.
+        include_last_offset: the last of ``offsets`` is where the last bag ends.
+        padding_idx: indices that count for nothing.
+
+    >>> import backlit.nn.functional as F
+    >>> table = backlit.tensor([[1.0], [2.0], [4.0]])
+    >>> F.embedding_bag(backlit.tensor([2, 0, 1]), table, backlit.tensor([0, 2]), mode="sum")
+    tensor([[5.],
+            [2.]])
+    """
+    _check_bags(input, offsets, mode, per_sample_weights, scale_grad_by_freq)
+    places, there = _places_of_bags(input, offsets, include_last_offset)
+    flat = input.reshape(-1)
+    rows = embedding(flat, weight, None, max_norm, float(norm_type), scale_grad_by_freq, sparse)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    kept: Any = from_array(there)
+    if padding_idx is not None:
+        kept = kept & (flat != padding_idx % weight.shape[0])[from_array(places)]
+    kept = kept.unsqueeze(-1)
+    bags = rows[from_array(places)]  # (bags, longest, columns)
+    found: Tensor
+    if mode == "max":
+        if not places.shape[1]:
+            return bags.sum(1)
+        found = bags.where(kept, -inf).max(1)[0]
+        return found.where(kept.any(1), 0)
+    found = bags.where(kept, 0).sum(1)
+    return found / kept.sum(1).clamp(min=1) if mode == "mean" else found
+
+
+def _check_bags(
+    input: Tensor,
+    offsets: Tensor | None,
+    mode: str,
+    per_sample_weights: Tensor | None,
+    scale_grad_by_freq: bool,
+) -> None:
+    """The combinations of arguments that make no bags."""
+    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
+        raise ShapeError(
+            f"embedding_bag: If per_sample_weights ({tuple(per_sample_weights.shape)}) is not "
+            f"None, then it must have the same shape as the input ({tuple(input.shape)})."
+        )
+    if input.ndim not in (1, 2):
+        raise ShapeError(f"embedding_bag: input has to be 1D or 2D Tensor, but got {input.ndim}D.")
+    if input.ndim == 2 and offsets is not None:
+        raise ArgumentError(
+            "embedding_bag: if input is 2D, then offsets has to be None, as input is treated as a "
+            "mini-batch of fixed length sequences."
+        )
+    if input.ndim == 1 and (offsets is None or offsets.ndim != 1):
+        raise ArgumentError("embedding_bag: offsets has to be a 1D Tensor if input is 1D.")
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(f"embedding_bag: mode has to be one of sum, mean or max, got {mode!r}.")
+    if mode == "max" and scale_grad_by_freq:
+        raise ArgumentError(
+            "embedding_bag: max mode does not support scaling the gradient by the frequency."
+        )
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            f"for mode='sum' (got mode={mode!r})."
+        )
+
+
+def _places_of_bags(
+    input: Tensor, offsets: Tensor | None, include_last_offset: bool
+) -> tuple[Any, Any]:
+    """For each bag the positions of its indices, filled up to the longest; which of them count."""
+    total = input.numel()
+    if offsets is None:
+        places = np.arange(total).reshape(tuple(input.shape))
+        return places, np.ones(places.shape, bool)
+    starts = realize(offsets).astype(np.int64)
+    ends = starts[1:] if include_last_offset else np.append(starts[1:], total)
+    starts = starts[: len(ends)]
+    if len(starts) and (starts[0] != 0 or (starts > ends).any() or ends[-1] > total):
+        raise ArgumentError(
+            f"embedding_bag: offsets must begin with 0, not decrease, and end by the input's "
+            f"length {total}, got {offsets.tolist()}."
+        )
+    columns = np.arange((ends - starts).max(initial=0))
+    places = starts[:, None] + columns
+    there = places < ends[:, None]
+    return np.where(there, places, 0), there
