@@ -8,8 +8,8 @@ from typing import Any
 import backlit
 from backlit import config
 from backlit.core.position import trie
-from backlit.native.lower import Kernel, Source, Step
 from backlit.native.plan import Plan
+from backlit.native.steps import Kernel, Source, Step
 
 
 def plans() -> list[Plan]:

@@ -14,7 +14,8 @@ import backlit.nn.functional as F
 from backlit import nn, optim
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor
-from backlit.native.lower import KERNEL_NODES, Kernel, _card_lowers
+from backlit.native.lower import KERNEL_NODES, _card_lowers
+from backlit.native.steps import Kernel
 from tests.native.programs import cold, described, hot, largest_plan, steps
 
 rng = np.random.default_rng(0)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from backlit.core.program import Program
 from backlit.core.value import Input, Value
-from backlit.native.lower import ColumnSum, Kernel, Lookup, Loop, Lowering, Product, Source, Step
+from backlit.native.lower import Lowering
+from backlit.native.steps import ColumnSum, Kernel, Lookup, Loop, Product, Source, Step
 
 ALIGNMENT = 64
 _WITH_REDUCTIONS = frozenset({"sum", "amax", "amin", "softmax", "log_softmax"})

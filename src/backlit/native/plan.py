@@ -22,21 +22,21 @@ from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
 from backlit.native import elementwise, products
-from backlit.native.lower import (
+from backlit.native.lower import Lowering
+from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
+from backlit.native.runtime import COMPLETED, FAILED, runtime
+from backlit.native.steps import (
     ColumnSum,
     Kernel,
     Lookup,
     Loop,
-    Lowering,
     Product,
     Ref,
     Source,
     Step,
-    _leading,
     contiguous,
+    leading,
 )
-from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
-from backlit.native.runtime import COMPLETED, FAILED, runtime
 
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
 _LONG = 2_000_000  # elements of work from which other Python threads may run meanwhile
@@ -200,45 +200,57 @@ class Plan:
                 inner += [(at + 1, ins[0] if ins else at), (at + 2, outs[0])]
                 entries.append((native.entry("fused"), at))
             elif isinstance(step, Product):
-                (m, k), n = step.a.shape, step.b.shape[1]
-                a, b = _leading(step.a), _leading(step.b)
-                assert a is not None
-                assert b is not None
-                chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
-                before = table.add(*chosen.before) if chosen and chosen.before else None
-                at = address(step.a.value)
-                address(step.b.value)
-                address(step.out)
-                if chosen is not None:
-                    self.keep.append(chosen.code)
-                    table.add(*chosen.after)
-                    entries.append((chosen.function, at if before is None else before))
-                    continue
-                table.add(
-                    m, n, k, a[1], b[1], max(n, 1),
-                    _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
-                )  # fmt: skip
-                entries.append((native.entry(_LETTER[step.out.dtype.name] + "gemm"), at))
-            elif isinstance(step, Lookup):
-                at = address(step.x.value)
-                address(step.index.value)
-                address(step.out)
-                step_of_x = int(any(step.x.strides))
-                table.add(step.rows, step.cols, step.ignore, step_of_x)
-                letter = _LETTER[step.out.dtype.name]
-                entries.append((native.entry(letter + step.name), at))
-            elif isinstance(step, Loop):
-                at = address(step.operands[0].value)
-                for v in (*(r.value for r in step.operands[1:]), step.out):
-                    address(v)
-                table.add(*step.words)
-                entries.append((native.entry(step.entry), at))
-            elif isinstance(step, ColumnSum):
-                at = address(step.x.value)
-                address(step.out)
-                table.add(step.rows, step.cols)
-                entries.append((native.entry(_LETTER[step.out.dtype.name] + "colsum"), at))
+                entries.append(self._product(step, table, address))
+            elif not isinstance(step, Source):
+                entries.append(self._entry(step, table, address))
         return self._freeze(steps, table, patches, list(numbers.values()), entries, inner)
+
+    def _product(
+        self, step: Product, table: Table, address: Callable[[Value], int]
+    ) -> tuple[int, int]:
+        """The entry of a matrix product: its function and the word of its arguments."""
+        (m, k), n = step.a.shape, step.b.shape[1]
+        a, b = leading(step.a), leading(step.b)
+        assert a is not None
+        assert b is not None
+        chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
+        before = table.add(*chosen.before) if chosen and chosen.before else None
+        at = address(step.a.value)
+        address(step.b.value)
+        address(step.out)
+        if chosen is not None:
+            self.keep.append(chosen.code)
+            table.add(*chosen.after)
+            return chosen.function, at if before is None else before
+        table.add(
+            m, n, k, a[1], b[1], max(n, 1),
+            _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
+        )  # fmt: skip
+        return self.native.entry(_LETTER[step.out.dtype.name] + "gemm"), at
+
+    def _entry(
+        self,
+        step: Lookup | Loop | ColumnSum,
+        table: Table,
+        address: Callable[[Value], int],
+    ) -> tuple[int, int]:
+        """The entry of any other step: its function and the word of its arguments."""
+        if isinstance(step, Loop):
+            at = address(step.operands[0].value)
+            for v in (*(r.value for r in step.operands[1:]), step.out):
+                address(v)
+            table.add(*step.words)
+            return self.native.entry(step.entry), at
+        letter = _LETTER[step.out.dtype.name]
+        at = address(step.x.value)
+        if isinstance(step, ColumnSum):
+            address(step.out)
+            table.add(step.rows, step.cols)
+            return self.native.entry(letter + "colsum"), at
+        address(step.index.value)
+        address(step.out)
+        table.add(step.rows, step.cols, step.ignore, int(any(step.x.strides)))
+        return self.native.entry(letter + step.name), at
 
     def _freeze(
         self,
