@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import engine, training
+from benchmarks import engine, sklearn_mlp, table, training
 
 
 def machine() -> str:
@@ -36,7 +36,12 @@ def machine() -> str:
 
 def main(names: list[str]) -> None:
     """Run the sections named (all of them by default)."""
-    sections = {**engine.SECTIONS, **training.SECTIONS}
+    sections = {
+        **engine.SECTIONS,
+        **training.SECTIONS,
+        **sklearn_mlp.SECTIONS,
+        **table.SECTIONS,
+    }
     unknown = [n for n in names if n not in sections]
     if unknown:
         sys.exit(f"unknown section {unknown[0]!r}; there are: {', '.join(sections)}")
