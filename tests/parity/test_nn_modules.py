@@ -43,7 +43,6 @@ LAYERS = {
     "Hardswish": ((True,), {}),
     "Flatten": ((), {}), "Unflatten": ((1, (2, 3)), {}), "PixelShuffle": ((2,), {}),
     "ChannelShuffle": ((2,), {}), "Fold": (((4, 5), 2), {}), "Unfold": ((2,), {"padding": 1}),
-    "Upsample": ((), {"scale_factor": 2, "mode": "bilinear"}), "UpsamplingNearest2d": ((4,), {}),
     "ZeroPad2d": ((1,), {}), "ConstantPad1d": (((1, 2), 3.5), {}), "ReflectionPad3d": ((1,), {}),
     "CircularPad1d": ((1,), {}), "CrossEntropyLoss": ((), {}),
     "LinearCrossEntropyLoss": ((3, 4), {}), "CosineSimilarity": ((), {}),

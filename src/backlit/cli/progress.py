@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+from backlit.train import Run
 from backlit.train.progress import Bar, Lines, Progress
+
+BAR_WIDTH = 14
 
 
 class SilentNotes(Progress):
@@ -19,7 +23,17 @@ class CommandLines(SilentNotes, Lines):
 
 
 class CommandBar(SilentNotes, Bar):
-    """For terminals."""
+    """For terminals, of 80 columns too: loss, validation score, samples/s and time left."""
+
+    def __init__(self, console: Any) -> None:
+        super().__init__(console)
+        for column in self._bar.columns:
+            if hasattr(column, "bar_width"):
+                column.bar_width = BAR_WIDTH
+
+    def epoch(self, run: Run, row: dict[str, Any]) -> None:
+        super().epoch(run, row)
+        self.step(run)
 
 
 def shown_progress() -> Progress:

@@ -247,7 +247,8 @@ _SOURCES_KEPT = 2000
 def move_function(
     nodes: list[Node], source: Value, values: list[Value]
 ) -> Callable[[Any, list[Any]], Any]:
-    """A function that applies movement nodes to an array at once; yields the arrays of ``values``."""
+    """A function that applies movement nodes to an array at once; yields the arrays of
+    ``values``."""
     program = Program(nodes, tuple(values), 1)
     runner = Runner(program)
     if len(values) == 1 and isinstance(values[0], Result):

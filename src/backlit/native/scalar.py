@@ -26,7 +26,7 @@ _ALIASES = {
 _MOST_MULTIPLICATIONS = 4  # exponents up to this become products
 
 
-class NotLowered(Exception):  # noqa: N818 - a signal to the compiler, not a user's error
+class NotLowered(Exception):
     """This part of a program has no native form; it runs as NumPy source."""
 
 
@@ -89,10 +89,10 @@ class Term:
     def __ge__(self, other: Any) -> Term:
         return call("ge", self, other)
 
-    def __eq__(self, other: Any) -> Term:  # type: ignore[override]
+    def __eq__(self, other: object) -> Term:  # type: ignore[override]
         return call("eq", self, other)
 
-    def __ne__(self, other: Any) -> Term:  # type: ignore[override]
+    def __ne__(self, other: object) -> Term:  # type: ignore[override]
         return call("ne", self, other)
 
     def __and__(self, other: Any) -> Term:
