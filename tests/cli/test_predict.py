@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from backlit.cli.columns import features, fit_columns
+from backlit.cli.report import class_balance
 from backlit.cli.targets import known_target
 from backlit.data import read_csv
 from backlit.data.frame import Column
@@ -126,6 +127,11 @@ def test_rare_categories_are_put_together(people: Path) -> None:
     (encoding,) = fit_columns(frame, np.arange(450), notes)
     assert len(encoding["categories"]) == 100
     assert notes == ["column 'word': the 100 most frequent of 150 categories are told apart"]
+
+
+def test_classes_of_equal_size_are_told_as_such() -> None:
+    """Neither is the largest."""
+    assert class_balance(np.array([0, 1]), ["a", "b"]) == "2 classes of equal size"
 
 
 def test_module_runs(folder: Path) -> None:

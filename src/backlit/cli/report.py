@@ -113,6 +113,8 @@ def class_balance(values: Array, classes: Sequence[str]) -> str:
     """
     counts = np.bincount(values, minlength=len(classes))
     low, high = int(counts.argmin()), int(counts.argmax())
+    if counts[low] == counts[high]:
+        return f"{len(classes)} classes of equal size"
     return (
         f"{len(classes)} classes, from {classes[low]!r} ({share(counts[low] / len(values))}) to "
         f"{classes[high]!r} ({share(counts[high] / len(values))})"
