@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,7 +64,7 @@ class Era:
 
     __slots__ = (
         "__weakref__", "closed", "contexts", "edges", "freed", "handles", "here", "hooks", "inputs",
-        "leaves", "pending", "saved", "scalars", "sequence", "stale", "versions",
+        "leaves", "pending", "running", "saved", "scalars", "sequence", "stale", "versions",
     )  # fmt: skip
 
     def __init__(self, grad: bool) -> None:
@@ -81,6 +82,7 @@ class Era:
         self.stale: dict[int, Any] = {}
         self.versions: dict[int, int] = {}
         self.closed = False
+        self.running = False  # whether a thread is computing this recording at this moment
         self.sequence = next(_sequence)
 
     def enter(self, t: Tensor) -> None:
@@ -158,10 +160,13 @@ class Era:
         if here is not trie.latest:
             trie.used(here)
         interrupt: BaseException | None = None
+        self.running = True  # other threads wait: inputs may be overwritten by results
         try:
             outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
         except Interrupted as late:
             outputs, interrupt = late.outputs, late.cause
+        finally:
+            self.running = False
         for t, array in zip(live, outputs, strict=False):
             t._data = array
         if program.tracked:
@@ -334,6 +339,10 @@ def settle(t: Tensor) -> None:
             f"a tensor of shape {tuple(t.shape)} belongs to another vmap that has already ended; "
             "return it instead of keeping it."
         )
+    while era.running:
+        time.sleep(0)
+    if t._data is not None:
+        return
     fork = Era(True)
     fork.here = position_of(era.here, t._var)
     fork.inputs, fork.handles, fork.scalars = list(era.inputs), list(era.handles), list(era.scalars)
