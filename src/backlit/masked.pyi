@@ -6,7 +6,27 @@ from typing import Any
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
 
-__all__ = ["amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp", "logsumexp", "mean", "median", "norm", "normalize", "prod", "softmax", "softmin", "std", "sum", "var"]
+__all__ = [
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "cumprod",
+    "cumsum",
+    "log_softmax",
+    "logaddexp",
+    "logsumexp",
+    "mean",
+    "median",
+    "norm",
+    "normalize",
+    "prod",
+    "softmax",
+    "softmin",
+    "std",
+    "sum",
+    "var",
+]
 
 def amax(input: Tensor, dim: Any = ..., *, keepdim: builtins.bool = ..., dtype: Any = ..., mask: Tensor | None = ..., out: Any = ...) -> Tensor: ...
 def amin(input: Tensor, dim: Any = ..., *, keepdim: builtins.bool = ..., dtype: Any = ..., mask: Tensor | None = ..., out: Any = ...) -> Tensor: ...

@@ -169,7 +169,7 @@ def functions(prefix: str) -> str:
         if not name.startswith("_")
     ]
     names = [f'"{name}"' for name in sorted(family) if not name.startswith("_")]
-    listed = f"__all__ = [{', '.join(names)}]"
+    listed = "\n".join(["__all__ = [", *(f"    {name}," for name in names), "]"])
     return FUNCTIONS_HEAD + "\n".join([listed, "", *lines]) + "\n"
 
 
