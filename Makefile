@@ -5,6 +5,7 @@ PYTHON := $(VENV)/bin/python
 LOCK := requirements/dev.txt
 READY := $(VENV)/ready
 PARITY_READY := $(VENV)/ready-parity
+BENCH_READY := $(VENV)/ready-bench
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install
 PYTEST := $(PYTHON) -m pytest --quiet
 PARALLEL := --numprocesses auto
@@ -47,7 +48,7 @@ test-all: lint $(PARITY_READY) ## run every test, with many more random examples
 parity: $(PARITY_READY) ## compare with PyTorch (downloads it once)
 	@$(PYTEST) $(PARALLEL) -m "not slow" tests/parity tests/laws/test_programs.py
 
-bench: $(READY) ## measure speed and print the tables
+bench: $(BENCH_READY) ## measure speed beside PyTorch, JAX and scikit-learn (downloads them once)
 	@$(PYTHON) -m benchmarks
 
 lint: $(READY) ## check style, format and types
@@ -75,6 +76,10 @@ $(READY): $(LOCK) pyproject.toml
 	@echo "Installing the pinned dependencies into $(VENV) ..."
 	@$(PIP) --require-hashes --requirement $(LOCK)
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_READY): $(PARITY_READY)
+	@$(PIP) jax jaxlib
 	@touch $@
 
 $(PARITY_READY): $(READY)
