@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backlit.core.tensor import Tensor
-
 
 class Leaf:
     """Where a structure holds something that is not a tuple, list or dict."""
@@ -59,12 +57,6 @@ def _put_together(structure: Any, take: Callable[[], Any]) -> Any:
 def _same_kind(like: Any, parts: list[Any]) -> Any:
     """``parts`` as a tuple, list or named tuple, whichever ``like`` is."""
     return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)
-
-
-def map_tensors(function: Callable[[Tensor], Any], x: Any) -> Any:
-    """``x`` with ``function`` applied to every tensor in it."""
-    leaves, structure = flatten(x)
-    return unflatten(structure, [function(v) if isinstance(v, Tensor) else v for v in leaves])
 
 
 def spread(prefix: Any, x: Any, name: str) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from backlit.core.position import Position
-from backlit.core.primitive import Elementwise
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import VerificationError
 
@@ -126,8 +125,3 @@ def alive_nodes(nodes: list[Node], outputs: tuple[Value, ...]) -> list[Node]:
             kept.append(node)
     kept.reverse()
     return kept
-
-
-def is_elementwise(node: Node) -> bool:
-    """Whether the node applies a scalar function to each element."""
-    return isinstance(node.primitive, Elementwise)
