@@ -56,7 +56,20 @@ from backlit.ops.generator import (
 )
 
 if TYPE_CHECKING:
-    from backlit import data, func, interop, linalg, masked, nn, optim, special, train, utils
+    from backlit import (
+        data,
+        func,
+        insight,
+        interop,
+        lab,
+        linalg,
+        masked,
+        nn,
+        optim,
+        special,
+        train,
+        utils,
+    )
     from backlit.interop import load, save
 
 float = float32
@@ -69,7 +82,10 @@ short = int16
 __version__ = "0.1.0"
 
 # Imported at their first use, so that `import backlit` stays quick.
-_LAZY = ("data", "func", "interop", "linalg", "masked", "nn", "optim", "special", "train", "utils")
+_LAZY = (
+    "data", "func", "insight", "interop", "lab", "linalg", "masked", "nn", "optim", "special",
+    "train", "utils",
+)  # fmt: skip
 _LAZY_FUNCTIONS = {"load": "backlit.interop", "save": "backlit.interop"}
 
 __all__ = [

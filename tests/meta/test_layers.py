@@ -20,6 +20,7 @@ LAYERS = (
     ("optim", "data"),
     ("utils",),
     ("train", "insight", "interop", "distributed"),
+    ("lab",),
     ("sklearn",),
     ("studio", "cli", "__main__"),
 )
