@@ -13,10 +13,11 @@ from typing import Any
 
 from backlit.core.primitive import Elementwise
 
-ATOM, POWER, PRODUCT, SUM, COMPARISON = 100, 11, 9, 8, 3
+ATOM, POWER, PRODUCT, QUOTIENT, SUM, COMPARISON = 100, 11, 10, 9, 8, 3
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SYMBOLS = {"sigmoid": "σ", "lgamma": "ln Γ", "digamma": "ψ"}
 _AS_WRITTEN = frozenset({"add", "sub", "mul", "div", "neg", "square"})
+_SAME = frozenset({"clone", "convert", "detach"})
 _LONGEST = 48  # characters of a derivative before its card's one-line mathematics reads better
 
 
@@ -57,12 +58,13 @@ class Formula:
         parts = [number(abs(c))] if abs(c) != 1 else []
         for (text, level), times in counts.items():
             if times > 1:
-                text = _closed(text, level, ATOM) + str(times).translate(_SUPERSCRIPT)
+                text = closed(text, level, ATOM) + str(times).translate(_SUPERSCRIPT)
                 level = POWER
-            parts.append(text if alone and c == 1 else _closed(text, level, PRODUCT))
+            least = (0 if c == 1 else QUOTIENT) if alone else PRODUCT
+            parts.append(closed(text, level, least))
         text = f" {dot} ".join(parts)
         if c < 0:
-            return f"-{text}", PRODUCT
+            return f"-{text}", QUOTIENT if alone else PRODUCT
         if len(parts) > 1:
             return text, PRODUCT
         ((_, level), times) = next(iter(counts.items()))
@@ -89,15 +91,15 @@ class Formula:
         if not other.factors:
             if not self.factors:
                 return Formula(self.coefficient / other.coefficient)
-            return Formula.name(f"{_at(self, PRODUCT)} / {_at(other, POWER)}", PRODUCT)
+            return Formula.name(f"{_at(self, PRODUCT)} / {_at(other, POWER)}", QUOTIENT)
         rest = Formula(1, self.factors)
         below = _at(Formula(1, other.factors), POWER)
         c = self.coefficient / other.coefficient
         if not self.factors and c in (1, -1):
-            return Formula(c, [(f"1 / {below}", PRODUCT)])
+            return Formula(c, [(f"1 / {below}", QUOTIENT)])
         if not self.factors:
-            return Formula.name(f"{_at(Formula(c), PRODUCT)} / {below}", PRODUCT)
-        return Formula(c, [(f"{_at(rest, PRODUCT)} / {below}", PRODUCT)])
+            return Formula.name(f"{_at(Formula(c), PRODUCT)} / {below}", QUOTIENT)
+        return Formula(c, [(f"{_at(rest, PRODUCT)} / {below}", QUOTIENT)])
 
     def __rtruediv__(self, other: Any) -> Formula:
         return formula(other) / self
@@ -107,13 +109,13 @@ def formula(x: Any) -> Formula:
     return x if isinstance(x, Formula) else Formula(float(x))
 
 
-def _closed(text: str, level: int, least: int) -> str:
+def closed(text: str, level: int, least: int) -> str:
     return text if level >= least else f"({text})"
 
 
 def _at(x: Any, least: int) -> str:
     """``x`` as text, in parentheses where its operator binds less tightly than ``least``."""
-    return _closed(*formula(x).rendered(), least)
+    return closed(*formula(x).rendered(), least)
 
 
 def _sum(x: Any, y: Any, sign: str) -> Formula:
@@ -182,6 +184,8 @@ def computed_by(card: Any, attrs: dict[str, Any], operands: Sequence[Formula]) -
         return formula(card.scalar(_math, *operands))
     if card.name == "pow":
         return _power(*operands)
+    if card.name in _SAME:
+        return operands[0]
     if card.name == "matmul":
         return Formula.name(" @ ".join(_at(x, POWER) for x in operands), PRODUCT)
     if card.name == "permute" and attrs.get("dims") == (1, 0):

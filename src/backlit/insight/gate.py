@@ -13,9 +13,11 @@ from backlit.core.primitive import Elementwise
 from backlit.core.tensor import Array, Tensor, realized
 from backlit.core.value import Constant, Scalar, Value, Where
 from backlit.errors import ArgumentError
-from backlit.insight.formula import Formula, computed_by, derivative_of
+from backlit.insight.formula import ATOM, Formula, closed, computed_by, derivative_of
 from backlit.insight.history import Leaf, Step
 from backlit.insight.nodecode import NodeCode
+
+_SHORT = 24  # characters of a formula that may stand for a name
 
 PATTERNS = {
     "add": "distributor",
@@ -123,6 +125,10 @@ class Gate:
         an "adder".
         """
         return PATTERNS.get(self.op, "")
+
+    def own_name(self) -> str:
+        """A name for a value that no variable holds, if there is one better than a number."""
+        return ""
 
     @property
     def is_copied(self) -> bool:
@@ -280,7 +286,7 @@ class NodeGate(Gate):
         from backlit.autograd.function import apply_backward
 
         gs = {i: realized(g, d) for i, (g, d) in enumerate(zip(upstream, self.dtypes, strict=True))}
-        with _Apart():
+        with Apart(grad=False):
             pairs = apply_backward(self.context, self.step.node, gs)
             return {i: np.asarray(g.numpy()) for i, g in pairs}
 
@@ -359,6 +365,16 @@ class NodeGate(Gate):
             return Formula(float(value.array))
         return Formula.name("constant")
 
+    def own_name(self) -> str:
+        """A short formula that serves as a name where no variable holds the value.
+
+        Transposes have one (``Wᵀ``), and what needs no gradient, since no line tells of it.
+        """
+        text, level = self.formula.rendered()
+        if self.op == "permute" and text.endswith("ᵀ"):
+            return text
+        return "" if self.differentiable or len(text) > _SHORT else closed(text, level, ATOM)
+
     @property
     def formula(self) -> Formula:
         """What the gate computes, in the names of its inputs."""
@@ -372,19 +388,24 @@ class NodeGate(Gate):
             return Formula.name(f"{self.op}({inputs})")
         return computed_by(node.primitive, node.attrs, terms)
 
-    def local_formula(self, i: int, terms: list[Formula] | None = None) -> Formula:
+    def local_formula(
+        self, i: int, terms: list[Formula] | None = None, out: Formula | None = None
+    ) -> Formula:
         """Of an elementwise op: the derivative by operand ``i``, in the names of its inputs."""
         card = self.step.node.primitive
         assert isinstance(card, Elementwise)
-        return derivative_of(card, i, terms or self.terms(), Formula.name(self.name))
+        return derivative_of(card, i, terms or self.terms(), out or Formula.name(self.name))
 
 
-class _Apart:
+class Apart:
     """Record what is done in the block apart from the recording in progress."""
+
+    def __init__(self, grad: bool) -> None:
+        self.grad = grad
 
     def __enter__(self) -> None:
         self.outer = local.era
-        local.era = Era(False)
+        local.era = Era(self.grad)
 
     def __exit__(self, *exc: object) -> None:
         local.era = self.outer

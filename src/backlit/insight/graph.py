@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -47,17 +48,13 @@ class Graph:
 
     def _name(self, names: Names) -> None:
         taken = set(names.values())
-        count = 0
+        numbered = (name for i in count(1) if (name := f"v{i}") not in taken)
         for key, gate in self._gates.items():
             found = names.get((key, 0))
             gate.named = found is not None
             if found is None and gate is self.output:
                 found = "loss" if "loss" not in taken else "output"
-            while found is None:
-                count += 1
-                name = f"v{count}"
-                found = name if name not in taken else None
-            gate.name = found
+            gate.name = found or gate.own_name() or next(numbered)
 
     def _check(self) -> None:
         """Raise if what the graph was computed from is no longer what it was."""
@@ -131,6 +128,10 @@ class Graph:
                 "graph."
             )
         return found
+
+    def items(self) -> ItemsView[Key, Gate]:
+        """Every gate by the key of its place in the history."""
+        return self._gates.items()
 
     def __len__(self) -> int:
         return len(self._gates)

@@ -39,18 +39,29 @@ def shown(x: Any) -> str:
 
     >>> import numpy as np
     >>> shown(np.array([1.0, 2.5])), shown(np.ones((3, 3)))
-    ('[1, 2.5]', '‖·‖ = 3')
+    ('[1, 2.5]', 'norm 3')
     """
     if x is None:
         return ""
     array = np.asarray(x)
     if array.ndim >= len(_FEW) or array.size > _FEW[array.ndim]:
-        return f"‖·‖ = {number(float(np.linalg.norm(array.astype(np.float64).ravel())))}"
+        return f"norm {number(float(np.linalg.norm(array.astype(np.float64).ravel())))}"
     return _nested(array.astype(np.float64).tolist())
 
 
 def _nested(x: Any) -> str:
     return f"[{', '.join(map(_nested, x))}]" if isinstance(x, list) else number(x)
+
+
+def equals(x: Any) -> str:
+    """``= value``, or the norm in parentheses.
+
+    >>> import numpy as np
+    >>> equals(np.array(2.0)), equals(np.ones((3, 3)))
+    ('= 2', '(norm 3)')
+    """
+    text = shown(x)
+    return f"({text})" if text.startswith("norm") else f"= {text}"
 
 
 def size(shape: Sequence[int]) -> str:
