@@ -37,14 +37,14 @@ def test_every_entry_has_an_address() -> None:
     assert all(addresses)
 
 
-def table(patches: list[tuple[int, int, int]], numbers: list[tuple[int, int, int]]) -> Any:
+def table(patches: list[tuple[int, int, int, int]], numbers: list[tuple[int, int, int]]) -> Any:
     """A table without entries, that only fetches addresses and numbers."""
     flat = [w for row in (*patches, *numbers) for w in row]
     words = np.zeros(len(flat) + runtime.COMPLETED + 1, np.int64)
     words[: len(flat)] = flat
     base = words.ctypes.data
     words[len(flat) : len(flat) + runtime.COMPLETED] = (
-        base, len(patches), base + 24 * len(patches), len(numbers), base, 0,
+        base, len(patches), base + 32 * len(patches), len(numbers), base, 0,
     )  # fmt: skip
     return words, base + 8 * len(flat)
 
@@ -58,14 +58,41 @@ def test_addresses_and_numbers_are_fetched() -> None:
     """The loop stores the arrays' addresses and the numbers, in the precision asked for."""
     cells = np.zeros(4, np.int64)
     at = cells.ctypes.data
-    words, address = table([(0, 1, at), (1, 0, at + 8)], [(0, at + 16, 1), (1, at + 24, 0)])
+    words, address = table([(0, 1, at, 0), (1, 0, at + 8, 16)], [(0, at + 16, 1), (1, at + 24, 0)])
     inputs, outputs = [np.zeros(1), np.zeros(2)], [np.zeros(3)]
     assert run(inputs, outputs, [1.5, 2.5], address) == 0
     assert cells[0] == inputs[1].ctypes.data
-    assert cells[1] == outputs[0].ctypes.data
+    assert cells[1] == outputs[0].ctypes.data + 16
     assert ctypes.c_double.from_address(at + 16).value == 1.5
     assert ctypes.c_float.from_address(at + 24).value == 2.5
     assert words[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "number", [0, 1, -1, True, False, 2**30 - 1, 2**30, -(2**30), 2**60 + 3, 2**63 - 1, -(2**63)]
+)
+def test_whole_numbers_are_fetched(number: int) -> None:
+    """Ints and bools of up to 64 bits are stored as floats, whole numbers, or 128 bits."""
+    cells = np.zeros(8, np.int64)
+    at = cells.ctypes.data
+    kinds = (runtime.SINGLE, runtime.DOUBLE, runtime.WHOLE, runtime.LONG)
+    _words, address = table([], [(0, at + 16 * k, kind) for k, kind in enumerate(kinds)])
+    assert run([], [], [number], address) == 0
+    assert cells[:2].view(np.float32)[0] == np.float32(number)
+    assert cells[2:4].view(np.float64)[0] == float(number)
+    assert cells[4] == number
+    assert (int(cells[6]) & 2**64 - 1) | (int(cells[7]) << 64) == number
+
+
+def test_numbers_of_128_bits() -> None:
+    """Seeds have 128 bits; where a number may not be whole, or is longer, it is refused."""
+    cells = np.zeros(2, np.int64)
+    _words, address = table([], [(0, cells.ctypes.data, runtime.LONG)])
+    for number in (2**128 - 1, 2**127 + 12345):
+        assert run([], [], [number], address) == 0
+        assert int.from_bytes(cells.tobytes(), "little") == number
+    assert run([], [], [2**150], address) == -1
+    assert run([], [], [1.5], address) == -1
 
 
 def read_only() -> Any:
@@ -75,16 +102,16 @@ def read_only() -> Any:
 
 
 def test_what_is_refused() -> None:
-    """Strided inputs, outputs that cannot be written, and numbers that are not floats: by place."""
+    """Strided inputs, outputs that cannot be written, and what are no Python numbers: by place."""
     cell = np.zeros(1, np.int64)
     at = cell.ctypes.data
-    words, address = table([(0, 0, at), (1, 0, at)], [(0, at, 1)])
+    words, address = table([(0, 0, at, 0), (1, 0, at, 0)], [(0, at, runtime.DOUBLE)])
     good = np.zeros(2)
     assert run([good[::-1]], [good], [1.0], address) == 1
     assert run([good], [good[::-1]], [1.0], address) == 2
     assert run([read_only()], [good], [1.0], address) == 0
     assert run([good], [read_only()], [1.0], address) == 2
-    for number in (1, True, np.float64(1.0)):
+    for number in (2**63, -(2**63) - 1, 2**200, np.float64(1.0), "1", None):
         assert run([good], [good], [number], address) == -1
     assert words[-1] == 1  # only complete runs count
 

@@ -21,7 +21,7 @@ from backlit.core.era import Interrupted
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
-from backlit.native import elementwise, products
+from backlit.native.entries import add_entry
 from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
 from backlit.native.runtime import COMPLETED, FAILED, runtime
@@ -35,34 +35,10 @@ from backlit.native.steps import (
     Source,
     Step,
     contiguous,
-    leading,
 )
+from backlit.native.table import Places, Segment, Table
 
-_NO_TRANSPOSE, _TRANSPOSE = 111, 112
 _LONG = 2_000_000  # elements of work from which other Python threads may run meanwhile
-_LETTER = {"float32": "s", "float64": "d"}
-
-
-class Table:
-    """A block of 8-byte words that native code reads; keeps what it points to alive."""
-
-    def __init__(self) -> None:
-        self.words: list[int] = []
-
-    def add(self, *words: int) -> int:
-        """Append words; returns the position of the first."""
-        position = len(self.words)
-        self.words += words
-        return position
-
-
-@dataclass
-class Segment:
-    """Consecutive native entries, run by one call."""
-
-    head: Any  # the words that say where the parts of its table are
-    address: int
-    steps: list[Step]
 
 
 @dataclass
@@ -82,7 +58,6 @@ class Plan:
         self.cold = cold
         self.lock = threading.Lock()
         self.odd_numbers: frozenset[int] = frozenset()  # numbers that arrive as int or bool
-        self.numbers_read: set[int] = set()
         self.native = runtime()
         self._build()
 
@@ -145,9 +120,9 @@ class Plan:
     def _tables(self) -> None:
         self.segments: list[Segment | Piece] = []
         self.completed = 0  # runs of the last segment
-        self.kernels: list[Any] = []
-        self.scalar_slots: dict[int, Any] = {}
-        self.keep: list[Any] = [self.arena]
+        self.kernels: list[Any] = []  # the code that the tables call
+        self.places = Places(self.arena, self.offsets, self.out_index, [self.arena])
+        self.numbers_read = self.places.numbers_read
         run: list[Step] = []
         for step in self.steps:
             if isinstance(step, Source):
@@ -161,128 +136,9 @@ class Plan:
             self.segments.append(self._segment(run))
 
     def _segment(self, steps: list[Step]) -> Segment:
-        table = Table()
-        patches: list[tuple[int, int, int]] = []  # list, index, word to fill
-        numbers: dict[int, tuple[int, Any, int]] = {}
-        entries: list[tuple[int, int]] = []  # function, word of the arguments
-        inner: list[tuple[int, int]] = []  # words that hold addresses of other words
-        native = self.native
-
-        def address(v: Value) -> int:
-            """A word that holds (or will hold) the address of the data of ``v``."""
-            if isinstance(v, Input):
-                patches.append((0, v.index, len(table.words)))
-                return table.add(0)
-            if isinstance(v, Scalar):
-                slot = numbers.get(v.id)
-                if slot is None:
-                    cell = np.zeros(1, v.dtype.numpy)
-                    self.numbers_read.add(v.index)
-                    slot = numbers[v.id] = (v.index, cell, int(v.dtype.name == "float64"))
-                    self.keep.append(cell)
-                return table.add(slot[1].ctypes.data)
-            if isinstance(v, Constant):
-                array = np.ascontiguousarray(v.array, v.dtype.numpy)
-                self.keep.append(array)
-                return table.add(array.ctypes.data)
-            if v.id in self.out_index:
-                patches.append((1, self.out_index[v.id], len(table.words)))
-                return table.add(0)
-            return table.add(self.arena.ctypes.data + self.offsets[v.id])
-
-        for step in steps:
-            if isinstance(step, Kernel):
-                kernel = elementwise.build(step.expressions)
-                self.kernels.append(kernel)
-                ins = [address(v) for v in step.inputs]
-                outs = [address(v) for v in step.outputs]
-                at = table.add(kernel.address, 0, 0, step.rows, step.cols)
-                inner += [(at + 1, ins[0] if ins else at), (at + 2, outs[0])]
-                entries.append((native.entry("fused"), at))
-            elif isinstance(step, Product):
-                entries.append(self._product(step, table, address))
-            elif not isinstance(step, Source):
-                entries.append(self._entry(step, table, address))
-        return self._freeze(steps, table, patches, list(numbers.values()), entries, inner)
-
-    def _product(
-        self, step: Product, table: Table, address: Callable[[Value], int]
-    ) -> tuple[int, int]:
-        """The entry of a matrix product: its function and the word of its arguments."""
-        (m, k), n = step.a.shape, step.b.shape[1]
-        a, b = leading(step.a), leading(step.b)
-        assert a is not None
-        assert b is not None
-        chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
-        before = table.add(*chosen.before) if chosen and chosen.before else None
-        at = address(step.a.value)
-        address(step.b.value)
-        address(step.out)
-        if chosen is not None:
-            self.keep.append(chosen.code)
-            table.add(*chosen.after)
-            return chosen.function, at if before is None else before
-        table.add(
-            m, n, k, a[1], b[1], max(n, 1),
-            _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
-        )  # fmt: skip
-        return self.native.entry(_LETTER[step.out.dtype.name] + "gemm"), at
-
-    def _entry(
-        self,
-        step: Lookup | Loop | ColumnSum,
-        table: Table,
-        address: Callable[[Value], int],
-    ) -> tuple[int, int]:
-        """The entry of any other step: its function and the word of its arguments."""
-        if isinstance(step, Loop):
-            at = address(step.operands[0].value)
-            for v in (*(r.value for r in step.operands[1:]), step.out):
-                address(v)
-            table.add(*step.words)
-            return self.native.entry(step.entry), at
-        letter = _LETTER[step.out.dtype.name]
-        at = address(step.x.value)
-        if isinstance(step, ColumnSum):
-            address(step.out)
-            table.add(step.rows, step.cols)
-            return self.native.entry(letter + "colsum"), at
-        address(step.index.value)
-        address(step.out)
-        table.add(step.rows, step.cols, step.ignore, int(any(step.x.strides)))
-        return self.native.entry(letter + step.name), at
-
-    def _freeze(
-        self,
-        steps: list[Step],
-        table: Table,
-        patches: list[tuple[int, int, int]],
-        numbers: list[tuple[int, Any, int]],
-        entries: list[tuple[int, int]],
-        inner: list[tuple[int, int]],
-    ) -> Segment:
-        """Lay the table out in memory and resolve addresses within it."""
-        patch_at = len(table.words)
-        number_at = patch_at + 3 * len(patches)
-        entry_at = number_at + 3 * len(numbers)
-        head_at = entry_at + 2 * len(entries)
-        words = np.zeros(head_at + COMPLETED + 1, np.int64)
-        base = words.ctypes.data
-        words[:patch_at] = table.words
-        for word, target in inner:
-            words[word] = base + 8 * target
-        for i, (which, index, word) in enumerate(patches):
-            words[patch_at + 3 * i : patch_at + 3 * i + 3] = (which, index, base + 8 * word)
-        for i, (index, cell, wide) in enumerate(numbers):
-            words[number_at + 3 * i : number_at + 3 * i + 3] = (index, cell.ctypes.data, wide)
-        for i, (function, at) in enumerate(entries):
-            words[entry_at + 2 * i : entry_at + 2 * i + 2] = (function, base + 8 * at)
-        words[head_at : head_at + COMPLETED] = (
-            base + 8 * patch_at, len(patches), base + 8 * number_at, len(numbers),
-            base + 8 * entry_at, len(entries),
-        )  # fmt: skip
-        self.keep.append(words)
-        return Segment(words[head_at:], base + 8 * head_at, steps)
+        table = Table(self.places)
+        self.kernels += [add_entry(step, table) for step in steps]
+        return table.freeze()
 
     def _piece(self, step: Source) -> Piece:
         """The nodes of ``step``, and the views they read through, as NumPy source."""
@@ -333,7 +189,7 @@ class Plan:
     def _run(self, inputs: list[Any], scalars: list[Any]) -> Any:
         numbers = scalars
         if self.odd_numbers:
-            numbers = [float(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
+            numbers = [_plain(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
         empty = np.empty
         outputs: list[Any] = [None] * len(self.fresh)
         for k, spec in self.own:
@@ -401,9 +257,11 @@ class Plan:
             if not outputs[k].flags.carray:
                 outputs[k] = np.empty(*self.fresh[k])  # type: ignore[misc]
         self.odd_numbers = frozenset(
-            i for i, x in enumerate(scalars) if i in self.numbers_read and type(x) is not float
+            i
+            for i, x in enumerate(scalars)
+            if i in self.numbers_read and type(x) not in (float, int, bool)
         )
-        numbers = [float(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
+        numbers = [_plain(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
         status = self.native.run(id(arrays), id(outputs), id(numbers), segment.address)
         if status >= FAILED:
             raise _out_of_range(segment.steps[status - FAILED])
@@ -440,6 +298,11 @@ class Plan:
             return array
         steps = tuple(s * array.itemsize for s in ref.strides)
         return np.lib.stride_tricks.as_strided(np.ascontiguousarray(array), ref.shape, steps)
+
+
+def _plain(x: Any) -> float | int:
+    """A number of NumPy's as Python's."""
+    return operator.index(x) if hasattr(x, "__index__") else float(x)
 
 
 def _out_of_range(step: Step) -> Exception:

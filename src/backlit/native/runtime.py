@@ -24,19 +24,43 @@ _ARRAY_DATA = 16  # PyArrayObject.data
 _ARRAY_FLAGS = 64  # PyArrayObject.flags
 _FLOAT_VALUE = 16  # PyFloatObject.ob_fval
 _OBJECT_TYPE = 8  # PyObject.ob_type
+_INT_SIZE = 16  # PyLongObject: how many digits, and the sign
+_INT_DIGITS = 24  # PyLongObject: digits of 30 bits in 32, the lowest first
 _ALIGNED_AND_CONTIGUOUS = 0x0101
 _AND_WRITEABLE = 0x0501
 COMPLETED = 6  # the word of a table that counts completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
 
+SINGLE, DOUBLE, WHOLE, LONG = range(4)
+"""What a number is stored as: float32, float64, int64, or 128 bits without a sign."""
+
+# From the word at _INT_SIZE: Python 3.12 keeps the number of digits above three bits, of which the
+# lowest two are 0, 1 (zero) or 2 (negative); before, it was the number itself, with the sign.
+_SIZE_OF_INT = (
+    """\
+  %digits = lshr i64 %size, 3
+  %sign = and i64 %size, 3
+  %is.negative = icmp eq i64 %sign, 2
+"""
+    if sys.version_info >= (3, 12)
+    else """\
+  %is.negative = icmp slt i64 %size, 0
+  %minus.size = sub i64 0, %size
+  %digits = select i1 %is.negative, i64 %minus.size, i64 %size
+"""
+)
+
 # run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
 # patch n - 1 (an array that is not contiguous, or an output that is read-only), n < 0 for number
-# -n - 1 (not a float), n >= 2**32 for entry n - 2**32 (an index out of range). Nothing has been
-# written unless it returns 0 or n >= 2**32.
+# -n - 1 (not a float, int or bool, or too large), n >= 2**32 for entry n - 2**32 (an index out of
+# range). Nothing has been written unless it returns 0 or n >= 2**32.
 # table: {patches, n, numbers, n, entries, n, completed runs}; a patch is {list, index,
-# destination}, a number is {index, destination, is double}, an entry is {function, arguments}.
+# destination, bytes to add}, a number is {index, destination, kind}, an entry is {function,
+# arguments}.
 _LOOP = f"""
 @float_type = external global i8
+@int_type = external global i8
+@bool_type = external global i8
 
 define i64 @run(ptr %inputs, ptr %outputs, ptr %numbers, ptr %table) {{
 start:
@@ -66,7 +90,7 @@ patch:
   br i1 %i.more, label %patch.one, label %number
 
 patch.one:
-  %p = getelementptr {{i64, i64, ptr}}, ptr %patches, i64 %i
+  %p = getelementptr {{i64, i64, ptr, i64}}, ptr %patches, i64 %i
   %p.list = load i64, ptr %p
   %p.index.at = getelementptr i64, ptr %p, i64 1
   %p.index = load i64, ptr %p.index.at
@@ -89,11 +113,15 @@ patch.bad:
 patch.store:
   %data.at = getelementptr i8, ptr %array, i64 {_ARRAY_DATA}
   %data = load ptr, ptr %data.at
-  store ptr %data, ptr %p.to
+  %p.skip.at = getelementptr i64, ptr %p, i64 3
+  %p.skip = load i64, ptr %p.skip.at
+  %first = getelementptr i8, ptr %data, i64 %p.skip
+  store ptr %first, ptr %p.to
   br label %patch
 
 number:
-  %j = phi i64 [0, %patch], [%j.next, %number.stored]
+  %j = phi i64 [0, %patch], [%j.next, %store.long], [%j.next, %store.whole],
+    [%j.next, %store.double], [%j.next, %store.single]
   %j.next = add i64 %j, 1
   %j.more = icmp slt i64 %j, %n2
   br i1 %j.more, label %number.one, label %entry
@@ -103,35 +131,96 @@ number.one:
   %v.index = load i64, ptr %v
   %v.to.at = getelementptr i64, ptr %v, i64 1
   %v.to = load ptr, ptr %v.to.at
-  %v.wide.at = getelementptr i64, ptr %v, i64 2
-  %v.wide = load i64, ptr %v.wide.at
+  %v.kind.at = getelementptr i64, ptr %v, i64 2
+  %v.kind = load i64, ptr %v.kind.at
   %object.at = getelementptr ptr, ptr %num, i64 %v.index
   %object = load ptr, ptr %object.at
   %type.at = getelementptr i8, ptr %object, i64 {_OBJECT_TYPE}
   %type = load ptr, ptr %type.at
   %is.float = icmp eq ptr %type, @float_type
-  br i1 %is.float, label %number.read, label %number.bad
+  br i1 %is.float, label %float.read, label %not.float
+
+float.read:
+  %value.at = getelementptr i8, ptr %object, i64 {_FLOAT_VALUE}
+  %float = load double, ptr %value.at
+  br label %floating
+
+not.float:
+  %is.int = icmp eq ptr %type, @int_type
+  %is.bool = icmp eq ptr %type, @bool_type
+  %is.whole = or i1 %is.int, %is.bool
+  br i1 %is.whole, label %whole.read, label %number.bad
 
 number.bad:
   %minus = sub i64 0, %j.next
   ret i64 %minus
 
-number.read:
-  %value.at = getelementptr i8, ptr %object, i64 {_FLOAT_VALUE}
-  %value = load double, ptr %value.at
-  %is.wide = icmp ne i64 %v.wide, 0
-  br i1 %is.wide, label %number.double, label %number.single
+whole.read:
+  %size.at = getelementptr i8, ptr %object, i64 {_INT_SIZE}
+  %size = load i64, ptr %size.at
+{_SIZE_OF_INT}  %is.long = icmp eq i64 %v.kind, {LONG}
+  %most = select i1 %is.long, i64 5, i64 4
+  %too.long = icmp ugt i64 %digits, %most
+  br i1 %too.long, label %number.bad, label %digit
 
-number.double:
+digit:
+  %d = phi i64 [0, %whole.read], [%d.next, %digit.one]
+  %sum = phi i128 [0, %whole.read], [%sum.next, %digit.one]
+  %d.next = add i64 %d, 1
+  %d.more = icmp slt i64 %d, %digits
+  br i1 %d.more, label %digit.one, label %whole
+
+digit.one:
+  %digit.offset = shl i64 %d, 2
+  %digit.from = add i64 %digit.offset, {_INT_DIGITS}
+  %digit.at = getelementptr i8, ptr %object, i64 %digit.from
+  %digit.value = load i32, ptr %digit.at
+  %digit.wide = zext i32 %digit.value to i128
+  %places = mul i64 %d, 30
+  %shift = zext i64 %places to i128
+  %shifted = shl i128 %digit.wide, %shift
+  %sum.next = or i128 %sum, %shifted
+  br label %digit
+
+whole:
+  %negated = sub i128 0, %sum
+  %signed = select i1 %is.negative, i128 %negated, i128 %sum
+  br i1 %is.long, label %store.long, label %whole.short
+
+store.long:
+  store i128 %signed, ptr %v.to, align 8
+  br label %number
+
+whole.short:
+  %low = trunc i128 %signed to i64
+  %back = sext i64 %low to i128
+  %fits.int = icmp eq i128 %back, %signed
+  br i1 %fits.int, label %whole.fits, label %number.bad
+
+whole.fits:
+  %is.wanted = icmp eq i64 %v.kind, {WHOLE}
+  br i1 %is.wanted, label %store.whole, label %whole.to.float
+
+store.whole:
+  store i64 %low, ptr %v.to
+  br label %number
+
+whole.to.float:
+  %converted = sitofp i64 %low to double
+  br label %floating
+
+floating:
+  %value = phi double [%float, %float.read], [%converted, %whole.to.float]
+  switch i64 %v.kind, label %number.bad [i64 {DOUBLE}, label %store.double
+    i64 {SINGLE}, label %store.single]
+
+store.double:
   store double %value, ptr %v.to
-  br label %number.stored
+  br label %number
 
-number.single:
+store.single:
   %short = fptrunc double %value to float
   store float %short, ptr %v.to
-  br label %number.stored
-
-number.stored:
   br label %number
 
 entry:
@@ -424,7 +513,22 @@ def is_supported() -> bool:
         and flags(_read_only()) & _AND_WRITEABLE == _ALIGNED_AND_CONTIGUOUS
         and word(id(holder[1]) + _OBJECT_TYPE) == id(float)
         and ctypes.c_double.from_address(id(holder[1]) + _FLOAT_VALUE).value == 1.5
+        and all(_whole_number(n) == n for n in (0, 1, -1, 7 << 30 | 5, -(2**63), 2**63 - 1))
     )
+
+
+def _whole_number(n: int) -> int:
+    """``n`` as the loop reads it."""
+    size = ctypes.c_int64.from_address(id(n) + _INT_SIZE).value
+    if sys.version_info >= (3, 12):
+        count, is_negative = size >> 3, size & 3 == 2
+    else:
+        count, is_negative = abs(size), size < 0
+    if count > 4:
+        return 0
+    digits = (ctypes.c_uint32 * count).from_address(id(n) + _INT_DIGITS)
+    found = sum(d << 30 * k for k, d in enumerate(digits))
+    return -found if is_negative else found
 
 
 def _read_only() -> Any:
@@ -456,6 +560,8 @@ class Runtime:
             ],
             imports={
                 "float_type": id(float),
+                "int_type": id(int),
+                "bool_type": id(bool),
                 "cblas_sgemm": blas.address("sgemm"),
                 "cblas_dgemm": blas.address("dgemm"),
             },

@@ -10,12 +10,13 @@ from backlit.native.expression import Expression
 
 @dataclass(frozen=True)
 class Ref:
-    """How a value is read from a buffer: the value whose buffer it is, shape, strides in
-    elements."""
+    """How a value is read from a buffer: the value whose buffer it is, shape, and strides and
+    offset in elements."""
 
     value: Value
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    offset: int = 0
 
     @property
     def is_contiguous(self) -> bool:
