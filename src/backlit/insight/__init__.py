@@ -5,17 +5,34 @@ Everything here is an observer: nothing in the framework depends on it, and look
 
 from __future__ import annotations
 
+from backlit.insight import doctor
+from backlit.insight.descent import Descent, descent
 from backlit.insight.explanation import Explanation, explain
 from backlit.insight.flat import emit_flat_backprop
 from backlit.insight.gate import Gate, Saved
 from backlit.insight.graph import Graph, graph
+from backlit.insight.landscape import Landscape, loss_landscape
+from backlit.insight.planes import Plane, plane, templates
+from backlit.insight.summary import Comparison, Summary, compare, summary
 
 __all__ = [
+    "Comparison",
+    "Descent",
     "Explanation",
     "Gate",
     "Graph",
+    "Landscape",
+    "Plane",
     "Saved",
+    "Summary",
+    "compare",
+    "descent",
+    "doctor",
     "emit_flat_backprop",
     "explain",
     "graph",
+    "loss_landscape",
+    "plane",
+    "summary",
+    "templates",
 ]
