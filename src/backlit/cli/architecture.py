@@ -1,73 +1,19 @@
-"""Which network for which table: the usual starting point, and what options make of it."""
+"""What the command line's options make of the suggested architecture."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from backlit import nn
 from backlit.cli.errors import CommandError
-from backlit.nn.mlp import as_activation
+from backlit.nn import Architecture
 
 # Activations that need no arguments.
 ACTIVATIONS = (
     "celu", "elu", "gelu", "hardswish", "hardtanh", "identity", "leaky_relu", "mish", "relu",
     "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
 )  # fmt: skip
-WIDEST, NARROWEST = 128, 16
-
-
-@dataclass
-class Architecture:
-    """A fully connected network.
-
-    Attributes:
-        sizes: inputs, hidden layers, outputs.
-        activations: one per hidden layer.
-        dropout: the share of hidden values that training drops.
-        reason: why it is this one.
-    """
-
-    sizes: list[int]
-    activations: list[str]
-    dropout: float = 0.0
-    reason: str = ""
-
-    def plain(self) -> dict[str, Any]:
-        """The values that a model file holds."""
-        return {"sizes": self.sizes, "activations": self.activations, "dropout": self.dropout}
-
-    def __str__(self) -> str:
-        """Such as "4 → 16 relu → 3"."""
-        inner = zip(self.sizes[1:-1], self.activations, strict=True)
-        layers = [str(self.sizes[0]), *(f"{n} {f}" for n, f in inner), str(self.sizes[-1])]
-        return " → ".join(layers)
-
-
-def suggest_architecture(features: int, classes: int = 0, rows: int | None = None) -> Architecture:
-    """The usual starting point: one input per feature, one output per class, one hidden layer.
-
-    The hidden layer is a power of two about twice as wide as the input, between 16 and 128; with
-    few rows at most one unit for every row.
-
-    Args:
-        features: of each sample.
-        classes: to tell apart; 0 for a regression, which has one output.
-        rows: samples to learn from, if known.
-
-    >>> suggest_architecture(4, 3)
-    Architecture(sizes=[4, 16, 3], activations=['relu'], dropout=0.0,
-        reason='4 features, 3 classes, one hidden layer about twice as wide as the input')
-    """
-    wide = 1 << math.ceil(math.log2(2 * max(1, features)))
-    hidden = min(max(wide, NARROWEST), WIDEST)
-    if rows is not None:
-        hidden = max(2, min(hidden, rows))
-    outputs = f"{classes} classes" if classes else "one number"
-    reason = f"{features} features, {outputs}, one hidden layer about twice as wide as the input"
-    return Architecture([features, hidden, classes or 1], ["relu"], 0.0, reason)
 
 
 def chosen_architecture(
@@ -102,23 +48,8 @@ def chosen_architecture(
 
 
 def build(architecture: dict[str, Any]) -> nn.Sequential:
-    """The network with fresh weights.
-
-    >>> build({"sizes": [2, 3, 1], "activations": ["tanh"], "dropout": 0.0})
-    Sequential(
-      (0): Linear(in_features=2, out_features=3, bias=True)
-      (1): Tanh()
-      (2): Linear(in_features=3, out_features=1, bias=True)
-    )
-    """
-    sizes, dropout = architecture["sizes"], architecture["dropout"]
-    layers: list[nn.Module] = []
-    for inputs, outputs, name in zip(sizes, sizes[1:], architecture["activations"], strict=False):
-        layers += [nn.Linear(inputs, outputs), as_activation(name)]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-    layers.append(nn.Linear(sizes[-2], sizes[-1]))
-    return nn.Sequential(*layers)
+    """The network with fresh weights, from the values of a model file."""
+    return Architecture(**architecture).build()
 
 
 def parameter_count(network: nn.Module) -> int:

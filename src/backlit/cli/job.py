@@ -14,13 +14,7 @@ import numpy as np
 
 from backlit import nn, optim, train
 from backlit.cli import baselines, report, tables
-from backlit.cli.architecture import (
-    Architecture,
-    build,
-    chosen_architecture,
-    parameter_count,
-    suggest_architecture,
-)
+from backlit.cli.architecture import build, chosen_architecture, parameter_count
 from backlit.cli.columns import Encoding, features, fit_columns, width
 from backlit.cli.errors import CommandError
 from backlit.cli.network import outputs, scores_of, softmax
@@ -212,7 +206,7 @@ def split(target: Target, options: Options, say: Say) -> list[Array]:
 class Plan:
     """How the network is trained."""
 
-    architecture: Architecture
+    architecture: nn.Architecture
     lr: float
     batch_size: int
     epochs: int
@@ -223,7 +217,7 @@ def plan(options: Options, prepared: Prepared) -> Plan:
     """The usual choices for such a table, with the user's in their place."""
     n = len(prepared.parts[0])
     classes = len(prepared.target.classes)
-    suggested = suggest_architecture(prepared.x.shape[1], classes, n)
+    suggested = nn.suggest_architecture(prepared.x[:n], prepared.target.values[:n], classes=classes)
     architecture = chosen_architecture(
         suggested, options.hidden, options.activation, options.dropout
     )
