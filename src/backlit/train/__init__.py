@@ -10,6 +10,7 @@ from backlit.train.checkpoint import (
     load_state,
     save_state,
 )
+from backlit.train.curves import ValidationCurve, validation_curve
 from backlit.train.ensemble import Ensemble
 from backlit.train.errors import CheckpointError, DivergedWarning, TestSetReused
 from backlit.train.evaluation import evaluate, evaluating, predict
@@ -31,6 +32,7 @@ from backlit.train.metrics import (
     topk_error,
 )
 from backlit.train.progress import Progress
+from backlit.train.protocol import Protocol
 from backlit.train.range_test import RangeTest, lr_range_test
 from backlit.train.regularize import l1, l2
 from backlit.train.run import Run
@@ -79,6 +81,7 @@ __all__ = [
     "OnEpochEnd",
     "Precision",
     "Progress",
+    "Protocol",
     "R2",
     "RangeTest",
     "Recall",
@@ -92,6 +95,7 @@ __all__ = [
     "TestSetReused",
     "TopKError",
     "Trial",
+    "ValidationCurve",
     "accuracy",
     "checkpoints_in",
     "confusion_matrix",
@@ -118,6 +122,7 @@ __all__ = [
     "topk_error",
     "tune",
     "uniform",
+    "validation_curve",
     "value_above",
     "value_below",
 ]

@@ -159,6 +159,10 @@ class Study:
         loss, metrics: what models are judged by.
         record: a file that notes test evaluations, so that another process knows of them.
 
+    Attributes:
+        validations: the scores of every validation so far.
+        tests: those of every test, with its time and test set.
+
     >>> from backlit import nn
     >>> study = Study(split(backlit.data.iris()), metrics=["accuracy"])
     >>> model = nn.Linear(4, 3)
@@ -181,6 +185,7 @@ class Study:
         self.loss = loss
         self.metrics = metrics
         self.record = None if record is None else Path(record)
+        self.validations: list[dict[str, Any]] = []
         self.tests = self._recorded()
         own = [test for test in self.tests if test["test_set"] == splits.fingerprint]
         splits.test_uses = max(splits.test_uses, len(own))
@@ -199,7 +204,9 @@ class Study:
 
     def validate(self, model: Module) -> dict[str, Any]:
         """Scores on the validation part, as often as you like."""
-        return evaluate(model, self.splits.validation, self.loss, self.metrics)
+        scores = evaluate(model, self.splits.validation, self.loss, self.metrics)
+        self.validations.append(scores)
+        return scores
 
     def test(self, model: Module, again: bool = False) -> dict[str, Any]:
         """Scores on the test part, for the model that was chosen; noted in the record.
