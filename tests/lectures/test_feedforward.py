@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit import nn
+from backlit import insight, nn, optim, train
+from backlit.insight import doctor
 from backlit.nn import functional as F
 from backlit.optim import SGD
 
@@ -22,7 +23,7 @@ def sigmoid(z: Any) -> Any:
     return 1 / (1 + np.exp(-z))
 
 
-def train(
+def descend(
     model: nn.Module, loss_of: Any, x: Any, y: Any, steps: int = 400, lr: float = 0.5
 ) -> float:
     """Plain gradient descent; the last loss."""
@@ -199,6 +200,25 @@ def test_F12_quiz_a_network_is_its_architecture_and_its_parameters() -> None:
     )
 
 
+def test_F13_quiz_which_has_more_parameters_and_which_takes_longer() -> None:
+    """Per layer and for two models side by side: parameters, arithmetic, measured time."""
+    deep, wide = nn.MLP([10, *[20] * 8, 2]), nn.MLP([10, 400, 2])
+    x = backlit.randn(64, 10)
+    found = insight.summary(wide, x)
+    rows = {layer.path: layer for layer in found.layers}
+    assert (rows["layers.0"].parameters, rows["layers.1"].parameters) == (10 * 400 + 400, 802)
+    assert rows["layers.0"].flops == 64 * (2 * 10 * 400 + 400)
+    assert rows["activations.0"].flops == 64 * 400
+    assert found.flops == 64 * (2 * 10 * 400 + 400 + 400 + 2 * 400 * 2 + 2)
+    assert all(layer.seconds > 0 for layer in found.layers)
+    assert found.seconds > 0
+    side_by_side = insight.compare({"deep": deep, "wide": wide}, x)
+    first, second = side_by_side.summaries
+    assert (first.parameters, second.parameters) == (10 * 20 + 20 + 7 * 420 + 42, 5202)
+    assert side_by_side.most_parameters == "wide"
+    assert side_by_side.slowest == ("deep" if first.seconds > second.seconds else "wide")
+
+
 @pytest.mark.parametrize("kind", ["real", "vector", "binary", "classes"])
 def test_F14_each_kind_of_target_trains(kind: str) -> None:
     """Real numbers, vectors, {0, 1}^d and discrete classes from X = [0, 1]²."""
@@ -219,7 +239,7 @@ def test_F14_each_kind_of_target_trains(kind: str) -> None:
         loss_of, n = nn.CrossEntropyLoss(), 3
     model = nn.MLP([2, 8, n], "tanh")
     before = loss_of(model(x), target).item()
-    assert train(model, loss_of, x, target) < 0.5 * before
+    assert descend(model, loss_of, x, target) < 0.5 * before
 
 
 def test_F15_a_shared_representation_needs_fewer_parameters() -> None:
@@ -250,9 +270,36 @@ def test_F17_several_yes_or_no_answers_at_once(saturating: bool) -> None:
     tags = (x @ backlit.tensor([[1.0, 0, 1, -1], [0, 1, -1, 0], [0.5, 0, 0, 1]]) > 0).float()
     model = nn.MLP([3, 12, 4], "tanh", "sigmoid" if saturating else None)
     loss_of: Any = nn.MSELoss() if saturating else nn.BCEWithLogitsLoss()
-    train(model, loss_of, x, tags, steps=600, lr=2.0)
+    descend(model, loss_of, x, tags, steps=600, lr=2.0)
     threshold = 0.5 if saturating else 0.0
     assert ((model(x) > threshold).float() == tags).float().mean().item() > 0.95
+
+
+def test_F18_four_classes_of_images() -> None:
+    """Pedestrian, car, motorcycle or truck, as a vector of four: learned from drawn shapes."""
+    images, kinds = drawn_vehicles(480)
+    assert F.one_hot(kinds[:1], 4).sum().item() == 1
+    backlit.manual_seed(0)
+    model = nn.MLP([64, 32, 4])
+    adam = optim.Adam(model.parameters(), lr=0.02)
+    loss_of = nn.CrossEntropyLoss()
+    train.fit(model, (images[:360], kinds[:360]), loss_of, adam, epochs=30, progress=False)
+    scores = train.predict(model, images[360:])
+    assert (scores.argmax(1) == kinds[360:]).float().mean().item() > 0.9
+
+
+def drawn_vehicles(n: int) -> tuple[Any, Any]:
+    """8 × 8 images of a tall bar, a low box, a thin line and a large box, moved and noisy."""
+    rng = np.random.default_rng(0)
+    kinds = np.arange(n) % 4
+    images = rng.normal(0, 0.1, (n, 8, 8))
+    sizes = {0: (5, 1), 1: (2, 4), 2: (1, 3), 3: (5, 5)}
+    for image, kind in zip(images, kinds, strict=True):
+        height, width = sizes[int(kind)]
+        top, left = rng.integers(0, 8 - height), rng.integers(0, 8 - width)
+        image[top : top + height, left : left + width] += 1
+    flat = images.reshape(n, 64).astype(np.float32)
+    return backlit.tensor(flat), backlit.tensor(kinds.astype(np.int64))
 
 
 def test_F19_quiz_without_activation_the_network_is_linear() -> None:
@@ -267,8 +314,18 @@ def test_F19_quiz_without_activation_the_network_is_linear() -> None:
     collapsed = nn.collapse_linear(mlp)
     assert collapsed.bias is None
     assert np.allclose(values(collapsed.weight), w2 @ w1, atol=1e-5)
-    scaled = w2 @ (3.0 * (w1 @ np.eye(3)))
-    assert np.allclose(scaled, 3.0 * (w2 @ w1), atol=1e-5)
+    cx = nn.MLP([3, 5, 2], None, bias=False)  # θ(x) = Cx changes nothing
+    first, second = cx.layers
+    c = np.diag(np.arange(1.0, 6.0)).astype(np.float32)
+    with_c = nn.Sequential(first, nn.Linear(5, 5, bias=False), second)
+    with_c[1].weight.data = backlit.tensor(c)
+    expected = values(second.weight) @ c @ values(first.weight)
+    assert np.allclose(values(nn.collapse_linear(with_c).weight), expected, atol=1e-5)
+    data = (backlit.randn(30, 4), backlit.zeros(30, 2))
+    found = doctor.check(model, data).of("stacked Linear")
+    assert [finding.where for finding in found] == ["2", "3"]
+    good = nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 2))
+    assert doctor.check(good, data).of("stacked Linear") == []
 
 
 def test_F20_more_hidden_units_fit_a_curve_better() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 import backlit
 from backlit import nn
+from backlit.data import toys
+from backlit.insight import doctor
 from backlit.optim import SGD
 
 BITS = backlit.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -39,6 +41,14 @@ def test_P01_linear_classifier_changes_sign_at_its_boundary() -> None:
         on_plane += (distance - on_plane @ normal)[:, None] * normal
         assert (outputs(unit, on_plane + 0.01 * normal) == 1).all()
         assert (outputs(unit, on_plane - 0.01 * normal) == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_P02_built_in_sets_are_told_apart(seed: int) -> None:
+    """The two built-in sets of blobs: one that a line separates, one that none does."""
+    for separable in (True, False):
+        table = toys.two_blobs(100, separable=separable, seed=seed)
+        assert nn.separability(table.x, table.y).separable is separable
 
 
 def test_P02_tool_tells_separable_sets_from_others() -> None:
@@ -222,6 +232,26 @@ def test_P12_parity_needs_exponentially_many_units_in_one_layer(n: int) -> None:
     assert 0 <= passing <= n * math.ceil(math.log2(n))
 
 
+def test_P13_depth_is_cheaper_than_width_on_parity() -> None:
+    """Håstad 1986, Delalleau and Bengio 2011: O(n) units deep against exponentially many shallow.
+
+    The theorem is theirs; what is shown is parity, for which units grow linearly with n in a tree
+    and double with each further input in one layer.
+    """
+
+    def units(net: nn.Sequential) -> int:
+        return sum(layer.out_features for layer in net if isinstance(layer, nn.Linear))
+
+    sizes = (2, 4, 8)
+    deep = [units(nn.parity_mlp(n)) for n in sizes]
+    shallow = [units(nn.parity_mlp(n, deep=False)) for n in sizes]
+    assert deep == [3, 9, 21]
+    assert shallow == [3, 9, 129]
+    assert all(units < 3 * n for units, n in zip(deep, sizes, strict=True))
+    for text in ("Håstad", "Delalleau"):
+        assert text in (nn.parity_mlp.__doc__ or "")
+
+
 def test_P14_a_sum_of_steps_approximates_a_curve() -> None:
     """The staircase of k steps is within half a step of sin, and each hidden unit is a step."""
     x = np.linspace(0, 2 * np.pi, 1000)
@@ -293,3 +323,24 @@ def test_P18_a_step_lets_nothing_below_it_learn() -> None:
         model(x).square().sum().backward()
         assert (float(model[0].weight.grad.abs().sum()) > 0) is learns
         assert float(model[2].weight.grad.abs().sum()) > 0
+        report = doctor.check(model, (x, backlit.zeros(20, 1)), nn.MSELoss())
+        found = [(finding.rule, finding.where) for finding in report if finding.severity == 3]
+        assert found == ([] if learns else [("zero gradient", "1")])
+
+
+def test_P18_heaviside_and_sign_as_functions() -> None:
+    """Without modules too: the doctor sees the op inside a model's own `forward`."""
+
+    class Threshold(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.Linear(2, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.outer(self.inner(x).sign())
+
+    report = doctor.check(Threshold(), (backlit.randn(20, 2), backlit.zeros(20, 1)))
+    (finding,) = report.of("zero gradient")
+    assert finding.where.startswith("the model's own code (test_threshold_units.py:")
+    hard = (backlit.randn(5, requires_grad=True) > 0).float()
+    assert not hard.requires_grad
