@@ -10,7 +10,7 @@ import pytest
 
 import backlit
 from backlit import nn
-from backlit.core.era import local
+from backlit.core.trace import module_scopes
 from backlit.errors import GradientError
 
 
@@ -234,11 +234,11 @@ def _as_parameter(t: Any) -> Any:
 
 def test_call_runs_forward_inside_its_scope() -> None:
     """While a module runs, the path to it is known, also after an error."""
-    seen: list[list[str]] = []
+    seen: list[tuple[str, ...]] = []
 
     class Spy(nn.Module):
         def forward(self, x: Any) -> Any:
-            seen.append(list(local.scopes))
+            seen.append(module_scopes())
             if x is None:
                 raise ValueError("stop")
             return x
@@ -247,8 +247,8 @@ def test_call_runs_forward_inside_its_scope() -> None:
     model(1)
     with pytest.raises(ValueError, match="stop"):
         model(None)
-    assert seen == [["Sequential", "0", "0"]] * 2
-    assert local.scopes == []
+    assert seen == [("Sequential", "0", "0")] * 2
+    assert module_scopes() == ()
 
 
 def test_missing_forward() -> None:

@@ -237,8 +237,50 @@ class Walk:
             detail.lifted = lift.values
         elif not self.retain:
             child.freed = child.freed | detail.visited
+            detail.direct = _direct(detail.emitted)
         child.attach()
         return child
+
+
+def repeat(root: Tensor, retain: bool, create: bool) -> bool:
+    """The backward pass from ``root``, if it has been worked out at this place before: one lookup.
+
+    Only for what training loops do: ``root`` and all of its history are in the recording in
+    progress, and nothing but leaves without hooks is reached. Returns whether that was so.
+    """
+    era = local.era
+    if root._era is not era or type(era) is not Era:
+        return False
+    if root._data is not None or era.edges or era.leaves or era.hooks or era.contexts:
+        return False
+    child = era.here.children.get(("backward", None, create, retain, root._var, None))
+    if child is None or child.detail.direct is None:
+        return False
+    handles = era.handles
+    for index, _ in child.detail.direct:
+        x = handles[index]._x
+        if x is not None and (x.hooks or x.post_hooks):
+            return False
+    era.here = child
+    for index, value in child.detail.direct:
+        leaf = handles[index]
+        g = pend(era, value)
+        x = leaf._x
+        if x is not None and x.grad is None:
+            x.grad = g
+        else:
+            accumulate(leaf, g, create)
+    return True
+
+
+def _direct(emitted: list[tuple[Value, Value]]) -> list[tuple[int, Value]] | None:
+    """(index of the input, its gradient) for each gradient, if all reach inputs and are new."""
+    found: list[tuple[int, Value]] = []
+    for value, gradient in emitted:
+        if not isinstance(value, Input) or isinstance(gradient, Input):
+            return None
+        found.append((value.index, gradient))
+    return found
 
 
 def _has_user_hooks(era: Era) -> bool:
@@ -262,11 +304,12 @@ def _tensor(now: Era, value: Value) -> Tensor:
 class Detail:
     """What is known of one walk through one recording."""
 
-    __slots__ = ("asked", "emitted", "lifted", "read", "saving", "visited")
+    __slots__ = ("asked", "direct", "emitted", "lifted", "read", "saving", "visited")
 
     def __init__(self) -> None:
         self.emitted: list[tuple[Value, Value]] = []  # (leaf or input reached, its gradient)
         self.asked: list[tuple[Value, Value]] = []
+        self.direct: list[tuple[int, Value]] | None = None  # what `repeat` hands out
         self.lifted: list[Value] = []
         self.visited: frozenset[int] = frozenset()
         self.saving: frozenset[int] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backlit.autograd import hooks
+from backlit.autograd import gradients, hooks
 from backlit.core.methods import TensorMethods
 from backlit.core.tensor import Tensor
 
@@ -18,9 +18,7 @@ def tensor_backward(
 ) -> None:
     """Add d(self)/d(leaf), times ``gradient``, to the ``.grad`` of every leaf it was computed
     from."""
-    from backlit.autograd import backward
-
-    backward(self, gradient, retain_graph, create_graph, inputs)
+    gradients.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 for _name, _method in hooks.METHODS.items():

@@ -17,7 +17,7 @@ from backlit.core.position import Position
 from backlit.core.primitive import Primitive
 from backlit.core.program import alive_nodes
 from backlit.core.tensor import Tensor, handle
-from backlit.core.trace import Tracer
+from backlit.core.trace import Tracer, module_scopes
 from backlit.core.value import Input, Value, meta_of
 from backlit.errors import ArgumentError, BacklitError, GradientError, ShapeError
 
@@ -39,9 +39,7 @@ class ExampleTracer(Tracer):
 
     def __init__(self, randomness: str) -> None:
         self.outer = local.era
-        super().__init__(
-            Position(None, None, self.outer.here.grad), tuple(local.scopes), local.phase
-        )
+        super().__init__(Position(None, None, self.outer.here.grad), module_scopes(), local.phase)
         self.known: dict[int, Lane] = {}
         self.leaves: dict[int, Tensor] = {}  # as an era has them; the sweep asks for values instead
         self.randomness = randomness

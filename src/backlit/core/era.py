@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from backlit.core.position import Position, trie
-from backlit.core.tensor import Array, Tensor, handle
+from backlit.core.tensor import Array, Tensor, extra, handle
 from backlit.core.value import Input, Number, Result, Value
 from backlit.errors import BacklitError
 
@@ -29,7 +29,6 @@ class Local(threading.local):
     """Per thread: the recording in progress, and what surrounds the ops being recorded."""
 
     def __init__(self) -> None:
-        self.scopes: list[str] = []  # names of the modules being run
         self.phase = "forward"
         self.inference = 0  # `inference_mode` blocks around
         self.era: Any = Era(True)
@@ -92,21 +91,48 @@ class Era:
             if t._era is self:
                 return
         x = t._x
-        must_copy = x is not None and x.exported and shared(t)  # asked before `data` holds it too
-        data: Any = t._data
-        if must_copy:
-            data = data.copy()
-        if x is not None and x.edge is not None:
-            self.edges[len(self.inputs)] = x.edge
+        if x is None:
+            data: Any = t._data
+        else:
+            must_copy = x.exported and shared(t)  # asked before `data` holds the array, too
+            data = t._data
+            if must_copy:
+                data = data.copy()
+            if x.edge is not None:
+                self.edges[len(self.inputs)] = x.edge
+        meta = t._var.meta
         here = self.here
-        child = here.children.get(t._var.meta)
+        child = here.children.get(meta)
         if child is None:
-            child = here.input_child(t._var.meta)
+            child = here.input_child(meta)
         self.here = child
         self.inputs.append(data)
         self.handles.append(t)
         t._era = self
         t._var = child.out  # type: ignore[assignment]
+
+    def enter_all(self, tensors: list[Tensor]) -> None:
+        """Make all of ``tensors`` values of this recording: `enter`, in one loop."""
+        here, inputs, handles = self.here, self.inputs, self.handles
+        for t in tensors:
+            if t._era is self:
+                continue
+            data, x = t._data, t._x
+            if data is None or (x is not None and (x.exported or x.edge is not None)):
+                self.here = here
+                self.enter(t)
+                here = self.here
+                continue
+            meta = t._var.meta
+            child = here.children.get(meta)
+            if child is None:
+                child = here.input_child(meta)
+            here = child
+            inputs.append(data)
+            handles.append(t)
+            t._era = self
+            t._var = child.out  # type: ignore[assignment]
+        self.here = here
 
     def set_grad(self, grad: bool) -> None:
         """Switch the recording of gradients on or off from here on."""
@@ -133,8 +159,12 @@ class Era:
             return None if value.index in self.edges else self.handles[value.index]
         return self.leaves.get(value.id)
 
-    def flush(self) -> None:
-        """Compute every pending tensor that is still held, and close this recording."""
+    def flush(self, carry: bool = False) -> None:
+        """Compute every pending tensor that is still held, and close this recording.
+
+        With ``carry``, the next recording begins with the tensors that this one rewrote (see
+        `_carry`).
+        """
         if self.closed:
             return
         self.closed = True
@@ -143,14 +173,16 @@ class Era:
             local.era = Era(here.grad)
         pending = self.pending
         live: list[Tensor] = []
-        count = sys.getrefcount
+        found: list[int] = []
+        count, pop = sys.getrefcount, pending.pop
         while pending:  # backwards, so that views release their bases first
-            t = pending.pop()
+            t = pop()
             if count(t) > _UNHELD and t._era is self:
                 live.append(t)
+                found.append(t._var.id)
         if not live and not here.parent:
             return
-        ids = tuple([t._var.id for t in live])
+        ids = tuple(found)
         programs = here.programs
         if programs is None:
             programs = here.programs = {}
@@ -162,13 +194,15 @@ class Era:
         interrupt: BaseException | None = None
         self.running = True  # other threads wait: inputs may be overwritten by results
         try:
-            outputs = program.run(self.inputs, self.scalars) if program.outputs else ()
+            outputs = program.runner(self.inputs, self.scalars) if program.outputs else ()
         except Interrupted as late:
             outputs, interrupt = late.outputs, late.cause
         finally:
             self.running = False
         for t, array in zip(live, outputs, strict=False):
             t._data = array
+        if carry:
+            self._carry(program, live, outputs)
         if program.tracked:
             self._track(program, live, outputs)
         else:
@@ -179,28 +213,46 @@ class Era:
         if interrupt is not None:
             raise interrupt
 
+    def _carry(self, program: Any, live: list[Tensor], outputs: Any) -> None:
+        """Enter the tensors that were rewritten into the recording that follows, all at once.
+
+        After an optimizer's step, those are the parameters and the optimizer's state: the next step
+        is going to read them all.
+        """
+        following = local.era
+        if following.here.parent is not None or type(following) is not Era:
+            return
+        carried = program.carried
+        if carried is None or carried.root is not following.here:
+            entered = {id(t) for t in self.handles}
+            indices = [i for i, t in enumerate(live) if id(t) in entered]
+            carried = program.carried = Carried(following.here, live, indices)
+        for i in carried.indices:
+            if live[i]._x.exported:  # type: ignore[union-attr]
+                return
+        for i, value in zip(carried.indices, carried.values, strict=True):
+            t = live[i]
+            following.inputs.append(outputs[i])
+            following.handles.append(t)
+            t._era = following
+            t._var = value
+        following.here = carried.here
+
     def _track(self, program: Any, live: list[Tensor], outputs: Any) -> None:
         """Give results their history, and keep what a backward pass reads."""
         for i in program.tracked:
             t = live[i]
-            x = t._x
-            if x is None:
-                from backlit.core.tensor import extra
-
-                x = extra(t)
+            x = t._x or extra(t)
             x.edge = (self, t._var)
         n = len(live)
-        self.saved = dict(zip(program.saved, outputs[n:], strict=True))
+        self.saved = dict(zip(program.saved, outputs[n:], strict=True)) if program.saved else {}
         self.freed = set(self.here.freed)
-        self._keep(program.kept_inputs)
-
-    def _keep(self, indices: frozenset[int]) -> None:
-        """Let go of the inputs that no backward pass reads; note the versions of the others."""
-        self.inputs = [a if i in indices else None for i, a in enumerate(self.inputs)]  # type: ignore[misc]
-        for i in indices:
-            t = self.handles[i]
-            if t is not None:
-                self.versions[i] = t._x.version if t._x is not None else 0
+        kept = program.kept_inputs  # let go of the inputs that no backward pass reads
+        self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)] if kept else []  # type: ignore[misc]
+        for i in kept:  # and note the versions of the others
+            h = self.handles[i]
+            if h is not None:
+                self.versions[i] = h._x.version if h._x is not None else 0
 
     def array_of(self, value: Value) -> Array | Number:
         """The array that ``value`` had in this closed recording (kept for backward)."""
@@ -211,6 +263,22 @@ class Era:
             return self.scalars[index]
         assert self.saved is not None
         return self.saved[value.id]
+
+
+class Carried:
+    """Which live tensors of a recording enter the one that follows, and as what values."""
+
+    __slots__ = ("here", "indices", "root", "values")
+
+    def __init__(self, root: Position, live: list[Tensor], indices: list[int]) -> None:
+        self.root = self.here = root
+        self.indices = indices
+        self.values: list[Value] = []
+        for i in indices:
+            meta = live[i]._var.meta
+            child = self.here.children.get(meta)
+            self.here = child if child is not None else self.here.input_child(meta)
+            self.values.append(self.here.out)  # type: ignore[arg-type]
 
 
 class EagerEra(Era):
@@ -232,7 +300,7 @@ class EagerEra(Era):
     def set_grad(self, grad: bool) -> None:
         self._isolate(grad)
 
-    def flush(self) -> None:
+    def flush(self, carry: bool = False) -> None:
         """Nothing is ever pending."""
 
     def miss(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

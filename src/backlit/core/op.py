@@ -15,18 +15,20 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
+from backlit.core.dtypes import dtype
 from backlit.core.era import Era, local
 from backlit.core.outputs import Fixed, New, Same, Several
 from backlit.core.position import DEPTH_LIMIT, Position
 from backlit.core.primitive import Primitive, dispatch
 from backlit.core.tensor import Tensor, handle
-from backlit.core.trace import Tracer, computed
+from backlit.core.trace import Tracer, computed, module_scopes
 from backlit.core.value import Value
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _MOST_OPERANDS = 64
+_AS_IT_IS = frozenset({type(None), str, int, dtype})  # types of arguments that are their own key
 _NUMBERS = (float, int, bool)
 
 
@@ -167,10 +169,16 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             key.append(_encode(era, a, k in numbers, tensors))
     else:
         for a in args:
-            key.append(_encode(era, a, False, tensors))
+            if isinstance(a, Tensor):
+                if a._era is not era:
+                    era.enter(a)
+                tensors.append(a)
+                key.append(a._var)
+            else:
+                key.append(a if type(a) in _AS_IT_IS else _encode(era, a, False, tensors))
         for k, a in kwargs.items():
             key.append(k)
-            key.append(_encode(era, a, False, tensors))
+            key.append(a if type(a) in _AS_IT_IS else _encode(era, a, False, tensors))
     found = tuple(key)
     try:
         child = era.here.children.get(found)
@@ -203,7 +211,7 @@ def expand(
     """The new position after this event: what ``op`` expands to, traced once."""
     here = era.here
     child = Position(here, key, here.grad)
-    tracer = Tracer(child, (*local.scopes, op.name), local.phase)
+    tracer = Tracer(child, (*module_scopes(), op.name), local.phase)
     local.era = tracer
     try:
         out = op.body(

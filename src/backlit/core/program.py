@@ -18,9 +18,19 @@ class Program:
         tracked: positions among the live tensors that have a history after the flush.
         saved: ids of the values kept for backward.
         kept_inputs: indices of the inputs that a backward pass reads.
+        runner: computes the outputs from the arrays and the numbers that entered.
     """
 
-    __slots__ = ("kept_inputs", "n_inputs", "nodes", "outputs", "runner", "saved", "tracked")
+    __slots__ = (
+        "carried",
+        "kept_inputs",
+        "n_inputs",
+        "nodes",
+        "outputs",
+        "runner",
+        "saved",
+        "tracked",
+    )
 
     def __init__(self, nodes: list[Node], outputs: tuple[Value, ...], n_inputs: int) -> None:
         self.nodes = nodes
@@ -29,11 +39,8 @@ class Program:
         self.tracked: tuple[int, ...] = ()
         self.saved: tuple[int, ...] = ()
         self.kept_inputs: frozenset[int] = frozenset()
+        self.carried: Any = None  # what `Era.flush` found out about the recording that follows
         self.runner: Any = None
-
-    def run(self, inputs: list[Any], scalars: list[Any]) -> Any:
-        """Compute the outputs from the inputs."""
-        return self.runner(inputs, scalars)
 
     def inputs(self) -> list[Value]:
         """The values that nodes and outputs take from outside, in order of their numbers."""

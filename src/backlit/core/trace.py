@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,22 @@ def user_line() -> tuple[str, int]:
             return name, frame.f_lineno
         frame = frame.f_back
     return "", 0
+
+
+module_calls: set[CodeType] = set()  # code that calls a module, held by its variable ``self``
+
+
+def module_scopes() -> tuple[str, ...]:
+    """The names of the modules being run, outermost first: read off the stack when an event is new,
+    so that calls of modules need not keep count."""
+    found: list[str] = []
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in module_calls:
+            found.append(frame.f_locals["self"]._scope)
+        frame = frame.f_back
+    found.reverse()
+    return tuple(found)
 
 
 class _TracePosition:

@@ -10,7 +10,7 @@ from backlit.core.inplace import is_leaf
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor, extra, handle
-from backlit.core.trace import Tracer, user_line
+from backlit.core.trace import Tracer, module_scopes, user_line
 from backlit.core.value import Number, Value
 from backlit.core.views import mark_stale
 
@@ -21,43 +21,39 @@ def update(
     name: str,
     rule: Rule,
     static: tuple[Any, ...],
-    targets: Sequence[Sequence[Tensor]],
-    reads: Sequence[Sequence[Tensor]],
+    count: int,
+    tensors: list[Tensor],
     numbers: Sequence[Number],
 ) -> None:
-    """Rewrite ``targets[k][i]`` for every ``i`` by ``rule(*targets_i, *reads_i, *numbers,
-    *static)``.
+    """Rewrite tensors by ``rule(*operands, *numbers, *static)``, for ``count`` sets of operands.
 
-    The rule receives one tensor of each list and returns the new values of the targets, in order.
-    All
-    of it is one event: found again by one lookup, computed with everything else that is pending.
+    ``tensors`` holds the operands by column: first operands, second operands and so on, ``count``
+    of each. The rule returns the new values of the first columns, in order. All of it is one event:
+    found again by one lookup, computed with everything else that is pending.
     """
     era = local.era
     if type(era) is not Era:
         with era.recording():
-            update(name, rule, static, targets, reads, numbers)
+            update(name, rule, static, count, tensors, numbers)
         return
-    variables: list[Any] = [name, rule, static]
-    for tensors in (*targets, *reads):
-        for t in tensors:
-            if t._era is not era:
-                era.enter(t)
-            variables.append(t._var)
-    key = tuple(variables)
+    era.enter_all(tensors)
+    key = (name, rule, static, *[t._var for t in tensors])
     child = era.here.children.get(key)
     if child is None:
-        child = _expand(era, name, rule, static, targets, reads, len(numbers), key)
+        child = _expand(era, name, rule, static, count, tensors, len(numbers), key)
     era.scalars.extend(map(float, numbers))
     era.here = child
     pending, leaves = era.pending, era.leaves
-    for t, (value, leaf) in zip((t for ts in targets for t in ts), child.detail, strict=True):
+    for t, (value, leaf) in zip(tensors, child.detail, strict=False):  # the targets come first
         if leaf:
             leaves[value.id] = t
         if t._data is not None:
             t._data = None
             pending.append(t)
         t._var = value
-        x = t._x or extra(t)
+        x = t._x
+        if x is None:
+            x = extra(t)
         x.version += 1
         x.edge = None
         if x.views:
@@ -69,36 +65,37 @@ def _expand(
     name: str,
     rule: Rule,
     static: tuple[Any, ...],
-    targets: Sequence[Sequence[Tensor]],
-    reads: Sequence[Sequence[Tensor]],
+    count: int,
+    tensors: list[Tensor],
     n_numbers: int,
     key: Any,
 ) -> Position:
     """Trace the rule for every tensor of the group."""
     here = era.here
     child = Position(here, key, here.grad)
-    tracer = Tracer(child, (*local.scopes, name), "update")
+    tracer = Tracer(child, (*module_scopes(), name), "update")
     tracer.here.grad = False
-    columns: list[list[Value]] = [[] for _ in targets]
-    leaves = [is_leaf(t) and t.requires_grad for t in targets[0]]
+    rows: list[list[Value]] = []
+    leaves = [is_leaf(t) and t.requires_grad for t in tensors[:count]]
     local.era = tracer
     try:
         numbers = [tracer.scalar(float) for _ in range(n_numbers)]
-        for i in range(len(targets[0])):
-            operands = [handle(tracer, ts[i]._var) for ts in (*targets, *reads)]  # type: ignore[arg-type]
-            made = rule(*operands, *numbers, *static)
-            for column, new in zip(columns, made, strict=True):
-                value = new._var
-                if column is columns[0] and leaves[i]:
-                    value = tracer.leaf(PRIMITIVES["leaf"](new)._var)
-                column.append(value)
+        for i in range(count):
+            operands = [handle(tracer, t._var) for t in tensors[i::count]]  # type: ignore[arg-type]
+            made = list(rule(*operands, *numbers, *static))
+            if leaves[i]:
+                made[0] = PRIMITIVES["leaf"](made[0])
+                tracer.leaf(made[0]._var)
+            rows.append([new._var for new in made])
     finally:
         local.era = era
     child.nodes = tuple(tracer.nodes)
     child.detail = [
-        (v, k == 0 and leaves[i]) for k, column in enumerate(columns) for i, v in enumerate(column)
+        (v, k == 0 and leaves[i])
+        for k, column in enumerate(zip(*rows, strict=True))
+        for i, v in enumerate(column)
     ]
     where = (name, user_line())
-    child.stale = here.stale | {t._var.id: where for ts in targets for t in ts}
+    child.stale = here.stale | {t._var.id: where for t in tensors[: len(child.detail)]}
     child.attach()
     return child

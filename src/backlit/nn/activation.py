@@ -11,6 +11,7 @@ from backlit.nn import functional as F
 from backlit.nn import init as weights
 from backlit.nn.module import Module
 from backlit.nn.parameter import new_parameter
+from backlit.nn.shortcut import repeatable
 
 
 def _and_inplace(text: str, inplace: bool) -> str:
@@ -32,6 +33,7 @@ class InPlace(Module):
 # -- kinked ---------------------------------------------------------------------------------------
 
 
+@repeatable
 class ReLU(InPlace):
     """max(0, x); its derivative at 0 is 0.
 
@@ -60,6 +62,7 @@ class Threshold(Module):
         return _and_inplace(f"threshold={self.threshold}, value={self.value}", self.inplace)
 
 
+@repeatable
 class LeakyReLU(Module):
     """x where x > 0, else slope·x, so that no unit dies.
 
@@ -80,6 +83,7 @@ class LeakyReLU(Module):
         return _and_inplace(f"negative_slope={self.negative_slope}", self.inplace)
 
 
+@repeatable
 class PReLU(Module):
     """x where x > 0, else a·x with a learned slope a, one or one per channel (He et al., 2015)."""
 
@@ -124,6 +128,7 @@ class RReLU(Module):
         return _and_inplace(f"lower={self.lower}, upper={self.upper}", self.inplace)
 
 
+@repeatable
 class Hardtanh(Module):
     """x limited to [min_val, max_val]."""
 
@@ -158,6 +163,7 @@ class Hardtanh(Module):
         return _and_inplace(f"min_val={self.min_val}, max_val={self.max_val}", self.inplace)
 
 
+@repeatable
 class ReLU6(Hardtanh):
     """min(max(0, x), 6)."""
 
@@ -168,6 +174,7 @@ class ReLU6(Hardtanh):
         return "inplace=True" if self.inplace else ""
 
 
+@repeatable
 class Hardsigmoid(InPlace):
     """The sigmoid's shape in straight lines: x/6 + 1/2 limited to [0, 1]."""
 
@@ -178,6 +185,7 @@ class Hardsigmoid(InPlace):
         return ""
 
 
+@repeatable
 class Hardswish(Hardsigmoid):
     """x · hardsigmoid(x) (Howard et al., 2019)."""
 
@@ -213,6 +221,7 @@ class Softshrink(_Lambd):
 # -- smooth ---------------------------------------------------------------------------------------
 
 
+@repeatable
 class Sigmoid(Module):
     """σ(x) = 1 / (1 + e⁻ˣ).
 
@@ -225,6 +234,7 @@ class Sigmoid(Module):
         return input.sigmoid()
 
 
+@repeatable
 class Tanh(Module):
     """tanh x."""
 
@@ -232,6 +242,7 @@ class Tanh(Module):
         return input.tanh()
 
 
+@repeatable
 class Gaussian(Module):
     """exp(-x²/2): a unit that answers to inputs near 0 only.
 
@@ -244,6 +255,7 @@ class Gaussian(Module):
         return F.gaussian(input)
 
 
+@repeatable
 class LogSigmoid(Module):
     """ln σ(x)."""
 
@@ -251,6 +263,7 @@ class LogSigmoid(Module):
         return F.logsigmoid(input)
 
 
+@repeatable
 class Softsign(Module):
     """x / (1 + abs(x))."""
 
@@ -265,6 +278,7 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
+@repeatable
 class Softplus(Module):
     """ln(1 + e^{βx}) / β; linear where βx > ``threshold``."""
 
@@ -292,6 +306,7 @@ class _Alpha(Module):
         return _and_inplace(f"alpha={self.alpha}", self.inplace)
 
 
+@repeatable
 class ELU(_Alpha):
     """x where x > 0, else α(eˣ - 1) (Clevert et al., 2015)."""
 
@@ -299,6 +314,7 @@ class ELU(_Alpha):
         return F.elu(input, self.alpha, self.inplace)
 
 
+@repeatable
 class CELU(_Alpha):
     """max(0, x) + min(0, α(e^{x/α} - 1)) (Barron, 2017)."""
 
@@ -306,6 +322,7 @@ class CELU(_Alpha):
         return F.celu(input, self.alpha, self.inplace)
 
 
+@repeatable
 class SELU(InPlace):
     """λ·ELU(x) with the λ and α that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
 
@@ -313,6 +330,7 @@ class SELU(InPlace):
         return F.selu(input, self.inplace)
 
 
+@repeatable
 class SiLU(InPlace):
     """x σ(x) (Elfwing et al., 2017)."""
 
@@ -320,6 +338,7 @@ class SiLU(InPlace):
         return F.silu(input, inplace=self.inplace)
 
 
+@repeatable
 class Mish(InPlace):
     """x tanh(softplus(x)) (Misra, 2019)."""
 
@@ -327,6 +346,7 @@ class Mish(InPlace):
         return F.mish(input, inplace=self.inplace)
 
 
+@repeatable
 class GELU(Module):
     """x Φ(x), Φ the normal distribution function; ``approximate="tanh"`` as in GPT-2."""
 
@@ -355,6 +375,7 @@ class _OverDim(Module):
         return f"dim={self.dim}"
 
 
+@repeatable
 class Softmax(_OverDim):
     """eˣ / Σ eˣ along ``dim``: probabilities.
 
@@ -374,6 +395,7 @@ class Softmin(_OverDim):
         return F.softmin(input, self.dim)
 
 
+@repeatable
 class LogSoftmax(_OverDim):
     """ln softmax(x) along ``dim``."""
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Self, TypeVar, cast
 
 from backlit.nn.module import Module
+from backlit.nn.shortcut import repeatable
 from backlit.nn.tree import MODULE
 
 S = TypeVar("S", bound="_Indexed")
@@ -102,6 +103,7 @@ def _listed(name: str, modules: Any) -> Iterable[Module]:
     return modules
 
 
+@repeatable
 class Sequential(_Indexed):
     """Modules that are called one after the other, each on the result of the last.
 
@@ -161,6 +163,7 @@ class Sequential(_Indexed):
     __rmul__ = __mul__
 
 
+@repeatable
 class ModuleList(_Indexed):
     """A list of modules whose parameters belong to the module that holds the list.
 

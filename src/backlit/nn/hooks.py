@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from backlit.core.era import local
 from backlit.errors import ArgumentError
 from backlit.nn.backward_hooks import BackwardHooks
 
@@ -116,14 +115,11 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
     own = module._hooks or _none
     everywhere.active = everywhere.around_calls()
     state = _Call(module)
-    local.scopes.append(module._scope)
     try:
         return state.run(own, args, kwargs)
     except Exception:
         state.run_remaining(own)
         raise
-    finally:
-        local.scopes.pop()
 
 
 _none = Hooks()
@@ -204,6 +200,7 @@ class HookMethods:
         hooks = self._hooks
         if hooks is None:
             hooks = self.__dict__["_hooks"] = Hooks()
+            self.__dict__["_stamp"] += 1
         return hooks
 
     def register_forward_pre_hook(

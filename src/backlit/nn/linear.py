@@ -12,8 +12,10 @@ from backlit.nn import init
 from backlit.nn.lazy import LazyModuleMixin
 from backlit.nn.module import Module
 from backlit.nn.parameter import Parameter, UninitializedParameter, new_parameter
+from backlit.nn.shortcut import repeatable
 
 
+@repeatable
 class Identity(Module):
     """y = x, whatever the arguments of the constructor.
 
@@ -29,6 +31,7 @@ class Identity(Module):
         return input
 
 
+@repeatable
 class Linear(Module):
     """Affine map: y = x Wᵀ + b.
 
@@ -107,6 +110,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         self.in_features = self.weight.shape[-1]
 
 
+@repeatable
 class Bilinear(Module):
     """y_k = x₁ᵀ W_k x₂ + b_k.
 
@@ -157,6 +161,7 @@ class Bilinear(Module):
         )
 
 
+@repeatable
 class Maxout(Module):
     """y = max over k pieces of x W_kᵀ + b_k (Goodfellow et al., 2013).
 
@@ -198,6 +203,7 @@ class Maxout(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, k={self.k}"
 
 
+@repeatable
 class Residual(Module):
     """y = x + f(x): an information highway around f (He et al., 2015).
 

@@ -12,6 +12,7 @@ from backlit.errors import ArgumentError, ShapeError
 from backlit.nn import functional as F
 from backlit.nn.linear import Linear
 from backlit.nn.module import Module
+from backlit.nn.shortcut import repeatable
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
@@ -59,6 +60,7 @@ class _WeightedLoss(_Loss):
 # -- regression -----------------------------------------------------------------------------------
 
 
+@repeatable
 class MSELoss(_Loss):
     """(x - y)²: the squared error.
 
@@ -71,6 +73,7 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
+@repeatable
 class L1Loss(_Loss):
     """abs(x - y): the absolute error, less moved by outliers than `MSELoss`."""
 
@@ -78,6 +81,7 @@ class L1Loss(_Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
+@repeatable
 class SmoothL1Loss(_Loss):
     """(x - y)² / 2β where abs(x - y) < β, else abs(x - y) - β/2 (Girshick, 2015)."""
 
@@ -95,6 +99,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
+@repeatable
 class HuberLoss(_Loss):
     """(x - y)² / 2 where abs(x - y) < δ, else δ(abs(x - y) - δ/2) (Huber, 1964)."""
 
@@ -153,6 +158,7 @@ class PoissonNLLLoss(_Loss):
 # -- classes --------------------------------------------------------------------------------------
 
 
+@repeatable
 class CrossEntropyLoss(_WeightedLoss):
     """-ln softmax(x)_y: scores x (N, C, …) against class indices or probabilities y.
 
@@ -186,6 +192,7 @@ class CrossEntropyLoss(_WeightedLoss):
         )
 
 
+@repeatable
 class NLLLoss(_WeightedLoss):
     """-x_y: logarithms of probabilities x (N, C, …) against class indices y."""
 
@@ -274,6 +281,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         )
 
 
+@repeatable
 class KLDivLoss(_Loss):
     """y (ln y - x): from the distribution y to the predicted one, given by its logarithm x."""
 
@@ -294,6 +302,7 @@ class KLDivLoss(_Loss):
 # -- yes or no ------------------------------------------------------------------------------------
 
 
+@repeatable
 class BCELoss(_WeightedLoss):
     """-(y ln p + (1 - y) ln(1 - p)): a probability p against 0 or 1."""
 
@@ -301,6 +310,7 @@ class BCELoss(_WeightedLoss):
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
+@repeatable
 class BCEWithLogitsLoss(_WeightedLoss):
     """`BCELoss` of σ(x), computed without overflow; ``pos_weight`` multiplies the loss of ones."""
 

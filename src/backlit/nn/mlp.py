@@ -19,6 +19,7 @@ from backlit.nn.container import ModuleList, Sequential
 from backlit.nn.linear import Identity, Linear
 from backlit.nn.module import Module
 from backlit.nn.parameter import Parameter
+from backlit.nn.shortcut import repeatable
 
 
 class Trace(NamedTuple):
@@ -28,6 +29,7 @@ class Trace(NamedTuple):
     h: list[Tensor]
 
 
+@repeatable
 class MLP(Module):
     """A multilayer perceptron: h_l = f_l(W_l h_{l-1} + b_l).
 

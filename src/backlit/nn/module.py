@@ -9,12 +9,13 @@ from typing import Any, Self, TypeVar
 from backlit.autograd import no_grad
 from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, float16, float32, float64
-from backlit.core.era import local
 from backlit.core.inplace import is_leaf
 from backlit.core.tensor import Tensor
+from backlit.core.trace import module_calls
 from backlit.errors import GradientError
 from backlit.nn.hooks import Hooks, call_with_hooks, everywhere
 from backlit.nn.parameter import Buffer, Parameter, Uninitialized
+from backlit.nn.shortcut import REPEATABLE, Shortcuts
 from backlit.nn.state import StateMethods
 from backlit.nn.tree import BUFFER, MODULE, PARAMETER, TRANSIENT
 
@@ -72,6 +73,8 @@ class Module(StateMethods):
 
     _scope = ""  # the name under which the parent holds this module, for provenance
     _hooks: Hooks | None = None
+    _shortcuts: Shortcuts | None = None
+    _stamp = 0  # how often an attribute was assigned
     training: bool
 
     def __init__(self) -> None:
@@ -80,6 +83,8 @@ class Module(StateMethods):
         d["_kinds"] = {}
         d["_hooks"] = None
         d["_scope"] = type(self).__name__
+        d["_stamp"] = 0
+        d["_shortcuts"] = Shortcuts() if type(self) in REPEATABLE else None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -91,17 +96,19 @@ class Module(StateMethods):
         hooks = self._hooks
         if hooks is not None or everywhere.active:
             return call_with_hooks(self, args, kwargs)
-        scopes = local.scopes
-        scopes.append(self._scope)
-        try:
-            return self.forward(*args, **kwargs)
-        finally:
-            scopes.pop()
+        shortcuts = self._shortcuts
+        if shortcuts is not None and not kwargs:
+            return shortcuts.call(self, args)
+        return self.forward(*args, **kwargs)
+
+    module_calls.add(__call__.__code__)
 
     # -- attributes --------------------------------------------------------------------------
 
     def __setattr__(self, name: str, x: Any) -> None:
-        kinds = self.__dict__.get("_kinds")
+        d = self.__dict__
+        d["_stamp"] = self._stamp + 1
+        kinds = d.get("_kinds")
         if isinstance(x, Parameter):
             kind = PARAMETER
         elif isinstance(x, Module):
@@ -125,6 +132,7 @@ class Module(StateMethods):
     def _enroll(self, name: str, x: Any, kind: str) -> None:
         """Hold ``x`` as attribute ``name`` of this kind."""
         kinds = self._kinds
+        self.__dict__["_stamp"] += 1
         if isinstance(getattr(type(self), name, None), property):  # a parametrized tensor, say
             object.__setattr__(self, name, x)
             return
@@ -142,6 +150,7 @@ class Module(StateMethods):
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         self._kinds.pop(name, None)
+        self.__dict__["_stamp"] += 1
 
     def __getattr__(self, name: str) -> Any:
         message = f"'{type(self).__name__}' object has no attribute '{name}'"
@@ -153,6 +162,8 @@ class Module(StateMethods):
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         made.__dict__["_kinds"] = dict(self._kinds)
+        if self._shortcuts is not None:
+            made.__dict__["_shortcuts"] = Shortcuts()
         return made
 
     @property

@@ -11,6 +11,7 @@ from backlit.nn import functional as F
 from backlit.nn import init
 from backlit.nn.module import Module
 from backlit.nn.parameter import Parameter, new_parameter
+from backlit.nn.shortcut import repeatable
 
 
 def _sizes(normalized_shape: Any) -> tuple[int, ...]:
@@ -37,6 +38,7 @@ class _Affine(Module):
             init.zeros_(self.bias)
 
 
+@repeatable
 class LayerNorm(_Affine):
     """(x - E[x]) / √(Var[x] + ε) · γ + β over the last dimensions (Ba et al., 2016).
 
@@ -80,6 +82,7 @@ class LayerNorm(_Affine):
         )
 
 
+@repeatable
 class GroupNorm(_Affine):
     """`LayerNorm` over groups of channels: x (N, C, …) (Wu and He, 2018)."""
 
@@ -118,6 +121,7 @@ class GroupNorm(_Affine):
         )
 
 
+@repeatable
 class RMSNorm(_Affine):
     """x / √(E[x²] + ε) · γ over the last dimensions (Zhang and Sennrich, 2019)."""
 

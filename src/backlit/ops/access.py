@@ -9,7 +9,7 @@ import numpy as np
 from backlit.core import printing
 from backlit.core.create import from_array
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, get_default_dtype
-from backlit.core.era import realize
+from backlit.core.era import local, realize
 from backlit.core.inplace import is_leaf, to_dtype
 from backlit.core.op import PUBLIC, OpName, op
 from backlit.core.primitive import primitive
@@ -82,6 +82,8 @@ def share(t: Tensor) -> Any:
             t._data = array = moved(realize(base), base._var.meta, x.view.moves)
         return array
     array = realize(t)
+    if t._era is local.era:
+        t._era.flush()  # whoever gets the array may write to it; what is pending reads it before
     if not x.exported:
         if array.base is not None or not array.flags.writeable:
             t._data = array = np.array(array)

@@ -69,18 +69,19 @@ _recorded = op(name="nn.functional.linear")(_linear)
 
 @functools.wraps(_linear)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    # The event's key, put together here: recording takes 1.5 µs instead of 2.3 (see `record`).
+    # The event's key, put together here: half the time of the general way (see `record`).
+    if not (isinstance(input, Tensor) and isinstance(weight, Tensor) and isinstance(bias, Tensor)):
+        return _recorded(input, weight) if bias is None else _recorded(input, weight, bias)
     era = local.era
-    operands = (input, weight) if bias is None else (input, weight, bias)
-    for x in operands:
-        if not isinstance(x, Tensor):
-            return _recorded(input, weight, bias)
-        if x._era is not era:
-            era.enter(x)
-    key = (_EVENT, *[x._var for x in operands])
-    child = era.here.children.get(key)
+    if input._era is not era:
+        era.enter(input)
+    if weight._era is not era:
+        era.enter(weight)
+    if bias._era is not era:
+        era.enter(bias)
+    child = era.here.children.get((_EVENT, input._var, weight._var, bias._var))
     if child is None:
-        return _recorded(*operands)
+        return _recorded(input, weight, bias)
     era.here = child
     out = handle(era, child.out)
     era.pending.append(out)

@@ -145,47 +145,54 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Rewrite every parameter that has a gradient; with ``closure``, compute the loss first."""
-        for hook in self._pre_hooks.values():
-            hook(self, (closure,), {})
+        if self._pre_hooks:
+            for hook in self._pre_hooks.values():
+                hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        grad = local.era.here.grad
-        local.era.set_grad(False)
-        try:
-            for group in self.param_groups:
-                self._step_group(group)
-        finally:
-            local.era.set_grad(grad)
+        for group in self.param_groups:
+            self._step_group(group)
         self._opt_called = True
-        for hook in self._post_hooks.values():
-            hook(self, (closure,), {})
-        local.era.flush()
+        if self._post_hooks:
+            for hook in self._post_hooks.values():
+                hook(self, (closure,), {})
+        local.era.flush(carry=True)
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
+        """Record the step of a group: one event for all parameters with the same numbers."""
         names = self.names(group)
         state = self.state
-        buckets: dict[Any, list[Tensor]] = {}
+        only_steps = len(self.number_names) == 1  # then parameters at one step share their numbers
+        buckets: dict[Any, list[tuple[Tensor, dict[str, Any]]]] = {}
+        at = d = add = None
         for p in group["params"]:
-            if p._x is not None and p._x.grad is not None:
-                own = state[p]
-                if "step" not in own:
-                    self._begin(p, group, own, names)
-                own["step"] += 1
-                numbers = self.numbers(group, own)
-                buckets.setdefault((numbers, self.static(group, own), p.dtype), []).append(p)
-        for (numbers, static, _), params in buckets.items():
-            grads = [p._x.grad for p in params]  # type: ignore[union-attr]
-            columns = [[state[p][name] for p in params] for name in names]
-            rule = type(self).rule
+            x = p._x
+            if x is None or x.grad is None:
+                continue
+            own = state[p]
+            if "step" not in own:
+                self._begin(p, group, own, names)
+            step = own["step"] = own["step"] + 1
+            if step != at or p._var.dtype is not d or not only_steps:
+                at, d = step, p._var.dtype
+                key = (self.numbers(group, own), self.static(group, own), d)
+                add = buckets.setdefault(key, []).append
+            add((p, own))  # type: ignore[misc]
+        name = type(self).__name__
+        for (numbers, static, _), chosen in buckets.items():
+            tensors = [p for p, _ in chosen]
+            for of in names:
+                tensors += [own[of] for _, own in chosen]
+            grads = [p._x.grad for p, _ in chosen]  # type: ignore[union-attr]
             if SparseTensor in map(type, grads):
                 raise GradientError(
-                    f"{type(self).__name__} does not support sparse gradients, please consider "
+                    f"{name} does not support sparse gradients, please consider "
                     "SparseAdam instead, or set p.grad = p.grad.to_dense()."
                 )
-            update(type(self).__name__, rule, static, [params, *columns], [grads], numbers)
+            update(name, self.rule, static, len(chosen), tensors + grads, numbers)
 
     def _begin(
         self, p: Tensor, group: dict[str, Any], own: dict[str, Any], names: tuple[str, ...]

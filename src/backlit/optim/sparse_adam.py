@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backlit.autograd import no_grad
 from backlit.core.create import full_constant
 from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor
@@ -52,7 +53,8 @@ class SparseAdam(Optimizer):
                     raise GradientError(
                         "SparseAdam does not support dense gradients, please consider Adam instead."
                     )
-                self._step_rows(p, g.coalesce(), group)
+                with no_grad():
+                    self._step_rows(p, g.coalesce(), group)
 
     def _step_rows(self, p: Tensor, grad: SparseTensor, group: dict[str, Any]) -> None:
         """Adam's step for the elements (or rows) that ``grad`` lists."""
