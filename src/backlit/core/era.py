@@ -228,7 +228,7 @@ class Era:
             indices = [i for i, t in enumerate(live) if id(t) in entered]
             carried = program.carried = Carried(following.here, live, indices)
         for i in carried.indices:
-            if live[i]._x.exported:  # type: ignore[union-attr]
+            if live[i]._x.exported:
                 return
         for i, value in zip(carried.indices, carried.values, strict=True):
             t = live[i]
