@@ -31,6 +31,7 @@ from llvmlite import ir
 
 from backlit.native import jit
 from backlit.native.expression import Expression, Graph, Input, Reduce
+from backlit.native.narrowloops import NarrowLoops, is_narrow
 from backlit.native.rowloops import RowLoops
 
 _I64 = ir.IntType(64)
@@ -79,19 +80,29 @@ def _pointers(arrays: Sequence[np.ndarray]) -> Any:
     return (ctypes.c_void_p * max(1, len(arrays)))(*[a.ctypes.data for a in arrays])
 
 
-def build(outputs: Sequence[Expression]) -> FusedKernel:
-    """Compile (or look up) the kernel that computes these outputs."""
+def build(outputs: Sequence[Expression], cols: int | None = None) -> FusedKernel:
+    """Compile (or look up) the kernel that computes these outputs.
+
+    Where rows are short, the kernel for just this number of ``cols`` is faster.
+    """
     graph = Graph(outputs)
     flat = _is_flat(graph)
-    identity = f"elementwise\n{graph.identity()}"
-    library = jit.engine().load(lambda: module_text(graph), ["run", "chunk"], identity=identity)
+    narrow = cols if cols and not flat and is_narrow(graph, cols) else None
+    identity = f"elementwise\n{graph.identity()}" + (f"\n{narrow} columns" if narrow else "")
+    library = jit.engine().load(
+        lambda: module_text(graph, columns=narrow), ["run", "chunk"], identity=identity
+    )
     return FusedKernel(library, graph, flat)
 
 
-def module_text(graph: Graph, host: jit.Host | None = None) -> str:
-    """The LLVM IR of the kernel, for this CPU or another."""
+def module_text(graph: Graph, host: jit.Host | None = None, columns: int | None = None) -> str:
+    """The LLVM IR of the kernel, for this CPU or another, for any or these ``columns``."""
     module = ir.Module("elementwise")
-    body = RowLoops(graph, module, host or jit.host(), _is_flat(graph)).emit()
+    host = host or jit.host()
+    if columns is None:
+        body = RowLoops(graph, module, host, _is_flat(graph)).emit()
+    else:
+        body = NarrowLoops(graph, module, host, columns).emit()
     _emit_run(module, body, _is_flat(graph))
     _emit_chunk(module, body, _is_flat(graph))
     return str(module)

@@ -43,7 +43,7 @@ def add_entry(step: Step, table: Table) -> Any:
 
 
 def _kernel(step: Kernel, table: Table) -> Any:
-    kernel = elementwise.build(step.expressions)
+    kernel = elementwise.build(step.expressions, step.cols)
     inputs = [table.address(v) for v in step.inputs]
     outputs = [table.address(v) for v in step.outputs]
     units = step.rows * step.cols if kernel.flat else step.rows

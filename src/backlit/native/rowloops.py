@@ -26,7 +26,7 @@ _PTR = ir.PointerType()
 _ACCUMULATORS = 4  # an addition takes four cycles, so cheap sums need four in flight
 _CHEAP = 8  # vector instructions per element below which that matters
 _NEUTRAL = {"sum": 0.0, "mean": 0.0, "max": -math.inf, "min": math.inf}
-_COMBINE: dict[str, Callable[[Vec, Vec], Vec]] = {
+COMBINE: dict[str, Callable[[Vec, Vec], Vec]] = {
     "sum": lambda x, y: x + y,
     "mean": lambda x, y: x + y,
     "max": maximum,
@@ -206,7 +206,7 @@ class RowLoops:
             for r, total, zero in zip(numbers, carried, neutral, strict=False):
                 value = values[nodes[r].args[0]]
                 value = value if mask is None else mask.select(value, zero)
-                results.append(_COMBINE[nodes[r].name](value.lanes.wrap(total), value).ir)
+                results.append(COMBINE[nodes[r].name](value.lanes.wrap(total), value).ir)
             return results
 
         def unrolled(index: Any, carried: list[Any]) -> list[Any]:
@@ -224,7 +224,7 @@ class RowLoops:
 
     def _finish(self, node: Node, parts: list[Any], cols: Any) -> Vec:
         """Accumulators and lanes combined pairwise, then copied to all lanes."""
-        combine = _COMBINE[node.name]
+        combine = COMBINE[node.name]
         vectors = [self.lanes.with_dtype(node.dtype).wrap(part) for part in parts]
         while len(vectors) > 1:
             vectors = [combine(*vectors[k : k + 2]) for k in range(0, len(vectors), 2)]
