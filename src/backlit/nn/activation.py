@@ -236,7 +236,14 @@ class Sigmoid(Module):
 
 @repeatable
 class Tanh(Module):
-    """tanh x."""
+    """tanh x, without overflow for any x.
+
+    (Shaders write tanh(clamp(x, -15, 15)), because their quotient of exponentials overflows.)
+
+    >>> from backlit import nn
+    >>> nn.Tanh()(backlit.tensor([-1000.0, 0.0, 1000.0])).tolist()
+    [-1.0, 0.0, 1.0]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return input.tanh()

@@ -13,7 +13,8 @@ class SGD(Optimizer):
     """θ ← θ - lr·b, with b ← μ b + (1 - dampening)·g and g = ∇L + weight_decay·θ (Polyak, 1964).
 
     With ``nesterov`` the step is g + μ b instead of b (Sutskever et al., 2013). The first b is g
-    itself.
+    itself. The averaging form p ← m g + (1 - m) p, θ ← θ - λ p, which weights the new gradient by m
+    and starts from p = 0, is ``SGD(lr=λ m, momentum=1 - m)``: its b is p / m.
 
     >>> import backlit
     >>> w = backlit.tensor([1.0], requires_grad=True)
