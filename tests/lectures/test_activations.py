@@ -292,3 +292,4 @@ def test_T18_tanh_needs_no_clamp() -> None:
     x = backlit.tensor([-1e30, -90.0, -15.0, 0.5, 15.0, 90.0, 1e30])
     assert np.allclose(values(x.tanh()), values(x.clamp(-15, 15).tanh()), atol=1e-7)
     assert np.isfinite(values(x.tanh())).all()
+    assert "tanh(clamp(x, -15, 15))" in (nn.Tanh.__doc__ or "")

@@ -10,6 +10,7 @@ import pytest
 
 import backlit
 from backlit import nn, optim, train
+from backlit.insight import doctor
 from backlit.nn import functional as F
 
 RNG = np.random.default_rng(0)
@@ -151,6 +152,52 @@ def test_L16_l2_prefers_spread_weights() -> None:
     w2.weight.data = backlit.tensor([[0.25] * 4])
     assert w1(x).item() == w2(x).item() == 1.0
     assert (train.l2(w1).item(), train.l2(w2).item()) == (1.0, 0.25)
+
+
+def test_L17_a_penalty_prefers_the_simpler_model() -> None:
+    """Degree 12 through twelve noisy points of a line: with λ the weights are small, the curve is
+    smoother, and new points are met better."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(-1, 1, 12)
+    between = (x[1:] + x[:-1]) / 2
+    features = nn.polynomial_features(backlit.tensor(x), 12)
+    y = backlit.tensor(x + rng.normal(0, 0.3, 12))[:, None]
+
+    def fitted(strength: float) -> Any:
+        model = nn.Linear(12, 1, dtype=F64)
+        mse = nn.MSELoss()
+        minimise(model, lambda: mse(model(features), y) + strength * train.l2(model))
+        return model
+
+    plain, held_back = fitted(0.0), fitted(0.01)
+    inside = nn.polynomial_features(backlit.tensor(between), 12)
+    errors = [((values(m(inside))[:, 0] - between) ** 2).mean() for m in (plain, held_back)]
+    assert errors[0] > 2 * errors[1]
+    assert train.l2(plain).item() > 100 * train.l2(held_back).item()
+    bends = [np.abs(np.diff(values(m(inside))[:, 0], 2)).sum() for m in (plain, held_back)]
+    assert bends[0] > 2 * bends[1]
+
+
+def test_L18_the_gradient_at_probability_zero_is_flagged() -> None:
+    """At p = 0 the slope of −log p is −∞, not NaN; the doctor names the op, and what to use."""
+    y = backlit.tensor([0.0, 1.0], dtype=F64, requires_grad=True)
+    F.nll_loss(y.log()[None], backlit.tensor([0])).backward()
+    assert y.grad is not None
+    assert y.grad[0].item() == -math.inf
+
+    class Probabilities(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = nn.Parameter(backlit.tensor([0.0, 1.0]))
+
+        def forward(self, x: Any) -> Any:
+            return (self.p + 0 * x).log()
+
+    data = (backlit.zeros(3, 2), backlit.tensor([0, 0, 0]))
+    (finding,) = doctor.check(Probabilities(), data, nn.NLLLoss()).of("NaN or infinity")
+    assert finding.what.startswith("log makes infinity of finite inputs (0 … 1)")
+    assert "log-probabilities" in finding.what_to_do
+    assert F.binary_cross_entropy(backlit.tensor([0.0]), backlit.tensor([1.0])).item() == 100
 
 
 def test_L18_cross_entropy_at_the_ends() -> None:

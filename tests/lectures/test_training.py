@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -105,6 +106,40 @@ def test_O03_sgd_draws_one_point_per_step() -> None:
     optimizer = optim.SGD(model.parameters(), lr=0.02)
     train.fit(model, loader, MSE, optimizer, epochs=30, progress=False)
     assert MSE(model(X), Y).item() < 1e-3
+
+
+def test_O03_sgd_as_printed_and_as_corrected() -> None:
+    """The slide draws a point inside the loop over layers, so that each layer steps for another
+    point; meant is one draw per step. Both descend; only the corrected one is SGD's step."""
+    rng = np.random.default_rng(0)
+    x = backlit.tensor(rng.normal(size=(64, 3)))
+    y = (x @ backlit.tensor([[1.0], [-2.0], [0.5]], dtype=F64)).tanh()
+
+    def fresh() -> Any:
+        backlit.manual_seed(0)
+        return nn.MLP([3, 5, 1], "tanh", dtype=F64)
+
+    def descend(model: Any, layers: Any, point: int) -> None:
+        model.zero_grad()
+        MSE(model(x[point : point + 1]), y[point : point + 1]).backward()
+        for p in itertools.chain(*(layer.parameters() for layer in layers)):
+            p.data = p.data - 0.05 * p.grad
+
+    printed, corrected = fresh(), fresh()
+    start = MSE(printed(x), y).item()
+    for step in range(400):
+        for layer in printed.layers:
+            descend(printed, [layer], int(rng.integers(64)))
+        point = int(rng.integers(64))
+        by_optimizer = fresh()
+        by_optimizer.load_state_dict(corrected.state_dict())
+        descend(corrected, corrected.layers, point)
+        if step < 3:
+            gradient(by_optimizer, x[point : point + 1], y[point : point + 1])
+            optim.SGD(by_optimizer.parameters(), lr=0.05).step()
+            assert np.allclose(flat(by_optimizer), flat(corrected))
+    for model in (printed, corrected):
+        assert MSE(model(x), y).item() < 0.3 * start
 
 
 def test_O04_the_noise_of_minibatch_gradients_falls_as_one_over_root_k() -> None:

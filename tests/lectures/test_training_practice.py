@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit import nn, optim, train
+from backlit import insight, nn, optim, train
 from backlit.data import Standardize, digits, iris, mcycle, toys
 
 RNG = np.random.default_rng(0)
@@ -213,6 +213,24 @@ def test_O31_O33_where_it_ends_depends_on_where_it_starts() -> None:
     assert (losses > 0.05).any()
     solved = [weights for loss, weights in ends if loss < 0.01]
     assert not np.allclose(solved[0], solved[1], atol=0.1)
+
+
+def test_O31_O33_basin_map_of_two_weights() -> None:
+    """Descent from a grid of starts on sin 3a + sin 3b + (a² + b²)/4: each start ends in one of
+    several minima, and few starts find the lowest. No gradient says which: only starting from
+    almost everywhere would."""
+
+    def hills(t: Any) -> Any:
+        return (3 * t).sin().sum() + (t * t).sum() / 4
+
+    axis = np.linspace(-3, 3, 5)
+    runs = [insight.descent(hills, (a, b), 0.05, 80) for a in axis for b in axis]
+    assert all(np.abs(run.gradients[-1]).max() < 1e-2 for run in runs)
+    ends = {tuple(np.round(run.points[-1], 1) + 0.0) for run in runs}
+    assert len(ends) >= 4
+    lowest = min(run.values[-1] for run in runs)
+    share = np.mean([run.values[-1] < lowest + 1e-3 for run in runs])
+    assert 0 < share < 0.5
 
 
 def test_O32_an_ensemble_votes() -> None:

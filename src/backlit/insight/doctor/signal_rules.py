@@ -72,7 +72,7 @@ def positive_inputs(seen: Examination) -> Iterator[Finding]:
         reported.add(step.path)
         yield Finding(
             "inputs all positive", 2 if from_data else 1,
-            f"all {number(x.size)} inputs of this layer are ≥ 0 (mean {number(float(x.mean()))})"
+            f"all {number(x.size)} inputs of this layer are ≥ 0 (mean {number(float(x.mean(dtype=np.float64)))})"
             + ("." if from_data else ": the sigmoid before it gives numbers between 0 and 1."),
             step.path or "the model's own code",
             "∂L/∂w_i = upstream · x_i: with every x_i ≥ 0, all weights of a unit get gradients of "
