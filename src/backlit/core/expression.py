@@ -92,7 +92,10 @@ class NumpyMath:
     Functions that NumPy lacks live in `backlit.ops.reference` and print as ``ref.erf(x)``.
     """
 
-    own = frozenset[str]()  # filled by backlit.ops.reference
+    own = frozenset(
+        ("digamma", "erf", "erfc", "erfcx", "erfinv", "floor_divide", "fmod", "gammainc",
+         "gammaincc", "lgamma", "ndtri", "power", "remainder", "zeta")
+    )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
         prefix = "ref" if name in self.own else "np"

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from backlit.core.expression import NumpyMath
 from backlit.errors import ArgumentError, MissingExtra
 
 Array = Any
@@ -269,19 +268,3 @@ def gammainc(a: Array, x: Array) -> Array:
 def gammaincc(a: Array, x: Array) -> Array:
     """The regularized upper incomplete gamma function."""
     return from_scipy("gammaincc", a, x)
-
-
-SCALAR = (
-    gammainc,
-    gammaincc,
-    floor_divide,
-    fmod,
-    remainder,
-    power,
-    digamma,
-    erfcx,
-    erfinv,
-    ndtri,
-    zeta,
-)
-NumpyMath.own |= {"erf", "erfc", "lgamma"} | {function.__name__ for function in SCALAR}
