@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from backlit.errors import ArgumentError
 
 
-@dataclass(frozen=True)
 class Flag:
     """One setting: its default, the environment variable that sets it, and what it does."""
 
-    name: str
-    default: Any
-    environment: str
-    doc: str
-    choices: tuple[str, ...] = ()
+    __slots__ = ("choices", "default", "doc", "environment", "name")
+
+    def __init__(
+        self, name: str, default: Any, environment: str, doc: str, choices: tuple[str, ...] = ()
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.environment = environment
+        self.doc = doc
+        self.choices = choices
 
 
 FLAGS = {
