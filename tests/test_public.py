@@ -64,6 +64,25 @@ def test_import_loads_what_is_needed_at_once_only() -> None:
     assert "backlit.core.tensor" in loaded
     assert {f"backlit.{name}" for name in backlit._LAZY} & loaded == set()
     assert {"llvmlite", "torch", "sklearn", "matplotlib", "backlit.native"} & loaded == set()
+    assert {name for name in loaded if name.startswith("backlit.ops.")} == {"backlit.ops.bind"}
+    assert {"dataclasses", "difflib", "numpy.random"} & loaded == set()
+
+
+def test_importing_everything_records_nothing() -> None:
+    """A family may be imported in the middle of any recording: it adds nothing to it."""
+    code = (
+        "import backlit; names = [getattr(backlit, n) for n in backlit.__all__]\n"
+        "from backlit.core.era import local; era = local.era\n"
+        "assert (era.sequence, era.here.depth, era.inputs, era.pending) == (1, 0, [], [])"
+    )
+    assert "backlit.ops.special" in loaded_by(code)
+
+
+def test_star_import_brings_every_public_name() -> None:
+    """`from backlit import *` gives all that `__all__` lists."""
+    names: dict[str, object] = {}
+    exec("from backlit import *", names)
+    assert [name for name in backlit.__all__ if names[name] is not getattr(backlit, name)] == []
 
 
 @pytest.mark.parametrize("name", backlit._LAZY)

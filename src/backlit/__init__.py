@@ -5,11 +5,10 @@ Names and semantics are PyTorch's: ``import backlit as torch`` runs course and t
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from backlit import autograd, compiler, config, core, errors, functions, ops
-from backlit.autograd import (
+from backlit.autograd.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -41,19 +40,9 @@ from backlit.core.dtypes import (
 )
 from backlit.core.dtypes import bool_ as bool
 from backlit.core.era import eager, flush
-from backlit.core.printing import set_printoptions
+from backlit.core.registry import imported_late
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
-from backlit.functions import *  # noqa: F403 - listed in its __all__
-from backlit.ops.generator import (
-    Generator,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_rng_state,
-)
 
 if TYPE_CHECKING:
     from backlit import (
@@ -70,7 +59,18 @@ if TYPE_CHECKING:
         train,
         utils,
     )
+    from backlit.core.printing import set_printoptions
+    from backlit.functions import *  # noqa: F403 - listed in its __all__
     from backlit.interop import load, save
+    from backlit.ops.generator import (
+        Generator,
+        default_generator,
+        get_rng_state,
+        initial_seed,
+        manual_seed,
+        seed,
+        set_rng_state,
+    )
 
 float = float32
 double = float64
@@ -81,12 +81,22 @@ short = int16
 
 __version__ = "0.1.0"
 
-# Imported at their first use, so that `import backlit` stays quick.
+# Imported at their first use, as the ops are, so that `import backlit` stays quick.
 _LAZY = (
     "data", "func", "insight", "interop", "lab", "linalg", "masked", "nn", "optim", "special",
     "train", "utils",
 )  # fmt: skip
-_LAZY_FUNCTIONS = {"load": "backlit.interop", "save": "backlit.interop"}
+_LAZY_NAMES = {
+    "interop": ("load", "save"),
+    "core.printing": ("set_printoptions",),
+    "ops.generator": (
+        "Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed",
+        "set_rng_state",
+    ),
+}  # fmt: skip
+_HOMES = {name: f"backlit.{name}" for name in _LAZY}
+_HOMES |= {name: f"backlit.{home}" for home, names in _LAZY_NAMES.items() for name in names}
+_imported_late = imported_late(__name__, _HOMES)
 
 __all__ = [
     "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler",
@@ -98,18 +108,18 @@ __all__ = [
     "seed", "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
     "short", "source", "uint8",
 ]  # fmt: skip
-__all__ += _LAZY
-__all__ += _LAZY_FUNCTIONS
+__all__ += _HOMES
 __all__ += create.__all__
 __all__ += functions.__all__
 __all__ = sorted(set(__all__))
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return importlib.import_module(f"backlit.{name}")
-    if name in _LAZY_FUNCTIONS:
-        return getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
+    if name in _HOMES:
+        return _imported_late(name)
+    if name in functions.__all__:
+        found = globals()[name] = getattr(functions, name)
+        return found
     raise AttributeError(f"module 'backlit' has no attribute {name!r}{_hint(name)}")
 
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import backlit.autograd
-import backlit.ops  # noqa: F401 - defines the ops
-from backlit.core.op import PUBLIC
+from backlit.core.registry import Family
 
-_FAMILY = {name: call for name, call in PUBLIC.items() if "." not in name and name[0] != "_"}
-globals().update(_FAMILY)
+_family = Family(__name__)
+__getattr__ = _family.look_up
+__all__ = _family.names  # noqa: PLE0605 - the registry knows the names
 
-__all__ = sorted(_FAMILY)  # noqa: PLE0605 - sorted gives a list
+
+def __dir__() -> list[str]:
+    return __all__

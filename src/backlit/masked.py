@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from backlit.core.op import PUBLIC
+from backlit.core.registry import Family
 
-_FAMILY = {
-    name.removeprefix("masked."): call
-    for name, call in PUBLIC.items()
-    if name.startswith("masked.")
-}
-globals().update(_FAMILY)
+_family = Family(__name__, "masked.")
+__getattr__ = _family.look_up
+__all__ = _family.names  # noqa: PLE0605 - the registry knows the names
 
-__all__ = sorted(_FAMILY)  # noqa: PLE0605 - sorted gives a list
+
+def __dir__() -> list[str]:
+    return __all__

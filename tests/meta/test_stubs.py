@@ -16,8 +16,9 @@ import pytest
 import backlit
 import backlit.core.methods
 from backlit import nn
+from backlit.core import homes
 from backlit.core.methods import TensorMethods
-from backlit.core.op import PUBLIC
+from backlit.core.registry import PUBLIC
 
 PACKAGE = Path(backlit.__file__).parent
 # Modules whose functions come from the registry, and how the names there begin.
@@ -146,12 +147,8 @@ def line(name: str, value: Any) -> str:
 
 def generate() -> str:
     """The whole stub."""
-    attributes = {
-        k: v
-        for k, v in vars(TensorMethods).items()
-        if callable(v) or isinstance(v, property)
-        if k not in ("__module__", "__doc__", "__class__")
-    }
+    found = {name: getattr(TensorMethods, name) for name in homes.OF_TENSOR.split()}
+    attributes = {k: v for k, v in found.items() if callable(v) or isinstance(v, property)}
     lines = [f"    {line(name, attributes[name])}" for name in sorted(attributes)]
     return HEAD + "\n".join(line_ for line_ in lines) + "\n"
 

@@ -11,7 +11,7 @@ import pytest
 import backlit
 import backlit.nn.functional as F
 from backlit import special
-from backlit.core.op import PUBLIC
+from backlit.core.registry import PUBLIC
 
 X = [1.0, 2.0]
 

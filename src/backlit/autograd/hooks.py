@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from backlit.core.inplace import is_leaf
+from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor, extra
 from backlit.errors import GradientError
 
@@ -91,9 +92,11 @@ def retain_grad(self: Tensor) -> None:
         _watch(self)
 
 
-METHODS: dict[str, Any] = {
-    "register_hook": register_hook,
-    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
-    "retain_grad": retain_grad,
-    "retains_grad": property(lambda self: self._x is not None and self._x.retains),
-}
+METHODS.update(
+    {
+        "register_hook": register_hook,
+        "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
+        "retain_grad": retain_grad,
+        "retains_grad": property(lambda self: self._x is not None and self._x.retains),
+    }
+)

@@ -1,11 +1,11 @@
-"""The tensor methods that differentiate."""
+"""The tensor method that differentiates."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from backlit.autograd import gradients, hooks
-from backlit.core.methods import TensorMethods
+from backlit.autograd import gradients
+from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor
 
 
@@ -21,6 +21,4 @@ def tensor_backward(
     gradients.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
-for _name, _method in hooks.METHODS.items():
-    setattr(TensorMethods, _name, _method)
-setattr(TensorMethods, "backward", tensor_backward)  # noqa: B010 - bound as the ops are
+METHODS["backward"] = tensor_backward

@@ -9,6 +9,7 @@ from typing import Any
 from backlit import config
 from backlit.core.era import local
 from backlit.core.primitive import Elementwise
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor, handle
 from backlit.core.value import Constant, Node, Result, Scalar, Value
 from backlit.errors import GradientError
@@ -212,8 +213,6 @@ class TensorMath:
     """``m`` for gradient rules: scalar functions as ops on tensors."""
 
     def __getattr__(self, name: str) -> Any:
-        from backlit.core.op import PUBLIC
-
         return PUBLIC[name]
 
 

@@ -7,9 +7,9 @@ from backlit.compiler.passes import simplify
 from backlit.compiler.source import Writer, move_function
 from backlit.compiler.tiers import Tiered
 from backlit.core.era import backend
-from backlit.core.methods import TensorMethods
 from backlit.core.position import Position
 from backlit.core.program import Program, extract
+from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 
@@ -61,7 +61,7 @@ def source(*tensors: Tensor) -> str:
     return Writer(program).write()
 
 
-setattr(TensorMethods, "source", source)  # noqa: B010 - a method, bound as the ops are
+METHODS["source"] = source
 backend.build = build  # type: ignore[method-assign]
 backend.move_function = move_function  # type: ignore[method-assign]
 

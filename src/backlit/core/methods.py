@@ -2,6 +2,6 @@
 
 
 class TensorMethods:
-    """Filled when `backlit.ops` is imported: one method per op that PyTorch has as a method."""
+    """Filled by `backlit.ops.bind`: one method per op that PyTorch has as a method."""
 
     __slots__ = ()

@@ -20,6 +20,7 @@ from backlit.core.era import Era, local
 from backlit.core.outputs import Fixed, New, Same, Several
 from backlit.core.position import DEPTH_LIMIT, Position
 from backlit.core.primitive import Primitive, dispatch
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor, handle
 from backlit.core.trace import Tracer, computed, module_scopes
 from backlit.core.value import Value
@@ -30,9 +31,6 @@ R = TypeVar("R")
 _MOST_OPERANDS = 64
 _AS_IT_IS = frozenset({type(None), str, int, dtype})  # types of arguments that are their own key
 _NUMBERS = (float, int, bool)
-
-
-PUBLIC: dict[str, Callable[..., Any]] = {}  # every public op by name
 
 
 class OpName(str):

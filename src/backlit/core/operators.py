@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, Op, record
+from backlit.core.op import Op, record
 from backlit.core.primitive import Primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 
 _new = object.__new__

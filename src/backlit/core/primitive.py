@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from backlit.core import homes
 from backlit.core.dtypes import bool_, dtype
 from backlit.core.expression import Expression, numpy_math
+from backlit.core.registry import Registry
 from backlit.core.size import broadcast
 from backlit.core.value import Node, Value
 from backlit.errors import DtypeError
@@ -19,7 +21,7 @@ from backlit.errors import DtypeError
 Spec = tuple[tuple[int, ...], dtype]  # shape and dtype of one output
 Rule = Callable[..., Any]
 
-PRIMITIVES: dict[str, Primitive] = {}
+PRIMITIVES: Registry[Primitive] = Registry(homes.PRIMITIVES)
 
 
 class Dispatch:
@@ -79,7 +81,7 @@ class Primitive:
         self.errors = errors
         self.scalar = scalar  # the scalar function of an elementwise card
         self.rule_names = tuple(_parameters(r) for r in self.vjp)
-        if name in PRIMITIVES:
+        if name in PRIMITIVES.defined:
             raise ValueError(f"primitive {name!r} is defined twice")
         PRIMITIVES[name] = self
 

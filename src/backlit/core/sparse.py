@@ -10,7 +10,8 @@ import numpy as np
 from backlit.core.create import as_tensor, from_array, full_constant
 from backlit.core.dtypes import dtype as Dtype
 from backlit.core.era import realize
-from backlit.core.op import PUBLIC, plain
+from backlit.core.op import plain
+from backlit.core.registry import PUBLIC
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, GradientError, IndexOutOfRange

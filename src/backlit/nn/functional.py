@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from backlit.core.op import PUBLIC
+from backlit.core.registry import Family
 
-_PREFIX = "nn.functional."
-_FAMILY = {
-    name.removeprefix(_PREFIX): call for name, call in PUBLIC.items() if name.startswith(_PREFIX)
-}
-globals().update(_FAMILY)
+_family = Family(__name__, "nn.functional.")
+__getattr__ = _family.look_up
+__all__ = _family.names  # noqa: PLE0605 - the registry knows the names
 
-__all__ = [*sorted(_FAMILY)]  # noqa: PLE0604 - the registry knows the names
+
+def __dir__() -> list[str]:
+    return __all__

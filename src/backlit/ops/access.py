@@ -8,11 +8,26 @@ import numpy as np
 
 from backlit.core import printing
 from backlit.core.create import from_array
-from backlit.core.dtypes import as_dtype, bfloat16, dtype, get_default_dtype
+from backlit.core.dtypes import (
+    as_dtype,
+    bfloat16,
+    bool_,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from backlit.core.era import local, realize
 from backlit.core.inplace import is_leaf, to_dtype
-from backlit.core.op import PUBLIC, OpName, op
+from backlit.core.op import OpName, op
 from backlit.core.primitive import primitive
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor, extra
 from backlit.core.value import Result
@@ -292,7 +307,7 @@ def _self(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return self
 
 
-METHODS: dict[str, Any] = {
+METHODS.update({
     "item": item, "tolist": tolist, "numpy": numpy, "__array__": __array__, "size": size,
     "__bool__": _bool, "__index__": _index, "__int__": lambda self: int(item(self)),
     "__float__": lambda self: float(item(self)), "__iter__": _iter, "to": to,
@@ -313,4 +328,8 @@ METHODS: dict[str, Any] = {
     "itemsize": property(lambda self: self.dtype.itemsize),
     "nbytes": property(lambda self: self.dtype.itemsize * self._var.numel),
     "_version": property(lambda self: self._x.version if self._x is not None else 0),
-}  # fmt: skip
+    "float": _converter(float32), "double": _converter(float64), "half": _converter(float16),
+    "bfloat16": _converter(bfloat16), "long": _converter(int64), "int": _converter(int32),
+    "short": _converter(int16), "char": _converter(int8), "byte": _converter(uint8),
+    "bool": _converter(bool_),
+})  # fmt: skip

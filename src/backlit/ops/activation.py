@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from backlit.core.dtypes import bool_
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.operators import unary
 from backlit.core.primitive import elementwise
+from backlit.core.registry import PUBLIC
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number

@@ -7,13 +7,13 @@ from typing import Any
 
 from backlit.core.dtypes import bool_, float64
 from backlit.core.inplace import write_out
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.operators import binary, reflected, unary
 from backlit.core.primitive import elementwise
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, DtypeError
-from backlit.ops.access import METHODS
 from backlit.ops.elementwise import (
     alias,
     common,

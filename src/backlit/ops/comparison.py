@@ -7,13 +7,13 @@ from typing import Any
 
 from backlit.core.dtypes import bool_
 from backlit.core.era import realize
-from backlit.core.op import PUBLIC, op, plain, record
+from backlit.core.op import op, plain, record
 from backlit.core.operators import binary
 from backlit.core.primitive import elementwise
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, DtypeError
-from backlit.ops.access import METHODS
 from backlit.ops.bitwise import (
     bitwise_and_card,
     bitwise_not_card,

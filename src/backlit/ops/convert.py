@@ -25,6 +25,7 @@ from backlit.core.dtypes import (
 )
 from backlit.core.era import local, realize
 from backlit.core.op import plain
+from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.trace import result_dtype
 from backlit.core.value import Constant, Value, meta_of, outside
@@ -223,7 +224,7 @@ def _same(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return self
 
 
-METHODS: dict[str, Any] = {
+METHODS.update({
     "type": type_, "__dlpack__": __dlpack__,
     "__dlpack_device__": lambda self: (1, 0), "cuda": _cuda, "data_ptr": _data_ptr,
     "pin_memory": _same, "share_memory_": _same, "is_pinned": lambda self: False,
@@ -231,4 +232,4 @@ METHODS: dict[str, Any] = {
     "is_inference": lambda self: False, "device": property(lambda self: cpu),
     "layout": property(lambda self: strided), "dense_dim": lambda self: self._var.ndim,
     "names": property(lambda self: (None,) * self._var.ndim),
-}  # fmt: skip
+})  # fmt: skip

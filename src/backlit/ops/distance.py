@@ -6,7 +6,8 @@ import numpy as np
 
 from backlit.core.dtypes import int64
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
+from backlit.core.registry import PUBLIC
 from backlit.core.size import broadcast, wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, DtypeError, ShapeError

@@ -7,7 +7,8 @@ from typing import Any
 
 from backlit.core.dtypes import float32, float64
 from backlit.core.inplace import rebind
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError

@@ -11,7 +11,8 @@ import numpy as np
 from backlit.core.dtypes import dtype, get_default_dtype, of_number
 from backlit.core.era import local
 from backlit.core.inplace import check_inplace, rebind
-from backlit.core.op import PUBLIC, Op
+from backlit.core.op import Op
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor, handle
 from backlit.core.trace import convert, result_dtype
 from backlit.core.value import Constant, Number, Value

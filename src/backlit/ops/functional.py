@@ -11,8 +11,9 @@ import numpy as np
 from backlit.core.create import from_array
 from backlit.core.era import local, realize
 from backlit.core.inplace import rebind
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
 from backlit.core.primitive import Primitive, Spec, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor, handle
 from backlit.core.value import Value
 from backlit.errors import ArgumentError, DtypeError, ShapeError

@@ -9,7 +9,8 @@ import numpy as np
 from backlit.core import create
 from backlit.core.dtypes import int64
 from backlit.core.era import Era, local, realize
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
+from backlit.core.registry import PUBLIC
 from backlit.core.size import broadcast, wrap_dim
 from backlit.core.tensor import Tensor, realized
 from backlit.core.trace import Tracer

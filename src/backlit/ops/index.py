@@ -11,6 +11,7 @@ from backlit.core.create import as_tensor
 from backlit.core.era import Era, local, shared
 from backlit.core.inplace import rebind, to_dtype
 from backlit.core.op import op, plain
+from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.trace import Tracer
 from backlit.core.value import Number
@@ -266,4 +267,4 @@ def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = F
     return put(input, _places_of("index_put_", input, indices), values, accumulate, "index_put_")
 
 
-METHODS: dict[str, Any] = {"__getitem__": getitem, "__setitem__": setitem, "copy_": copy_}
+METHODS.update({"__getitem__": getitem, "__setitem__": setitem, "copy_": copy_})

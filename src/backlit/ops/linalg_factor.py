@@ -16,6 +16,7 @@ from backlit.core.dtypes import float16, int32
 from backlit.core.era import local
 from backlit.core.op import op
 from backlit.core.primitive import Spec, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Constant, Result, Value
 from backlit.errors import ArgumentError, DtypeError, GradientError, ShapeError
@@ -297,8 +298,6 @@ def _qr_square(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor) -> Tensor:
 
 
 def _cat(parts: tuple[Tensor, ...], dim: int = -1) -> Tensor:
-    from backlit.core.op import PUBLIC
-
     found: Tensor = PUBLIC["cat"](parts, dim)
     return found
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from backlit.core.dtypes import dtype as Dtype
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.primitive import Spec, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.size import broadcast, wrap_dim, wrap_dims
 from backlit.core.tensor import Tensor
 from backlit.core.value import Value

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from backlit.core.dtypes import int64, uint8
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.primitive import Primitive, Spec, elementwise, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
 from backlit.core.value import Value

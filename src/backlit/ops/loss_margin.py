@@ -9,7 +9,8 @@ import numpy as np
 
 from backlit.core.dtypes import int64
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
+from backlit.core.registry import PUBLIC
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, DtypeError, ShapeError

@@ -11,7 +11,8 @@ from typing import Any
 
 from backlit.core.dtypes import bool_, dtype, get_default_dtype, iinfo
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, DtypeError, ShapeError
 from backlit.ops.comparison import where_card

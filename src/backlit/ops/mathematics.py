@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from backlit.core.dtypes import bool_, int32
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.operators import binary, unary
 from backlit.core.primitive import elementwise, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import DtypeError

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.operators import unary
 from backlit.core.primitive import elementwise
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import DtypeError
 from backlit.ops.elementwise import alias, tensors, within

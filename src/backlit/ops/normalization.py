@@ -13,8 +13,9 @@ import numpy as np
 
 from backlit.core.dtypes import finfo
 from backlit.core.inplace import rebind
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
 from backlit.core.primitive import Spec, primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.core.value import Value

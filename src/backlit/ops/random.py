@@ -18,8 +18,9 @@ from backlit.core.device import check_device
 from backlit.core.dtypes import dtype, float32, float64, get_default_dtype, int64
 from backlit.core.era import realize
 from backlit.core.inplace import check_inplace, rebind, to_dtype, write_out
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
 from backlit.core.primitive import primitive
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, DtypeError, ShapeError
@@ -452,16 +453,18 @@ def log_normal_(
     return _fill(self, (z * std + mean).exp(), "log_normal_")
 
 
-METHODS = {
-    f.__name__: f
-    for f in (
-        uniform_,
-        normal_,
-        bernoulli_,
-        random_,
-        exponential_,
-        geometric_,
-        cauchy_,
-        log_normal_,
-    )
-}
+METHODS.update(
+    {
+        f.__name__: f
+        for f in (
+            uniform_,
+            normal_,
+            bernoulli_,
+            random_,
+            exponential_,
+            geometric_,
+            cauchy_,
+            log_normal_,
+        )
+    }
+)

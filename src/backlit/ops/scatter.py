@@ -10,7 +10,8 @@ from backlit.core import create
 from backlit.core.dtypes import int64
 from backlit.core.era import local, realize
 from backlit.core.inplace import rebind, to_dtype
-from backlit.core.op import PUBLIC, op, plain
+from backlit.core.op import op, plain
+from backlit.core.registry import PUBLIC
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor, realized
 from backlit.core.value import Number

@@ -8,7 +8,7 @@ from typing import Any
 
 from backlit.core.era import adopt, local
 from backlit.core.inplace import is_leaf
-from backlit.core.op import PUBLIC
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.views import Move
 from backlit.errors import GradientError
@@ -64,10 +64,12 @@ def _inplace(name: str) -> Callable[..., Tensor]:
     return method
 
 
-METHODS: dict[str, Any] = {
-    name + "_": _inplace(name)
-    for name in ("t", "transpose", "swapaxes", "swapdims", "squeeze", "unsqueeze")
-}
+METHODS.update(
+    {
+        name + "_": _inplace(name)
+        for name in ("t", "transpose", "swapaxes", "swapdims", "squeeze", "unsqueeze")
+    }
+)
 
 
 def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:

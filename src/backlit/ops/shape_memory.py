@@ -7,7 +7,8 @@ from typing import Any
 
 from backlit.core.device import contiguous_format
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, plain
+from backlit.core.op import plain
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.core.trace import Tracer
@@ -128,9 +129,11 @@ def _hermitian(self: Tensor) -> Tensor:
     return _reversed(self)
 
 
-METHODS: dict[str, Any] = {
-    "T": property(_reversed),
-    "mT": property(_matrix_transposed),
-    "mH": property(_matrix_transposed),
-    "H": property(_hermitian),
-}
+METHODS.update(
+    {
+        "T": property(_reversed),
+        "mT": property(_matrix_transposed),
+        "mH": property(_matrix_transposed),
+        "H": property(_hermitian),
+    }
+)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, ShapeError
 from backlit.ops.movement import (

@@ -8,8 +8,9 @@ import numpy as np
 
 from backlit.core.dtypes import dtype as Dtype
 from backlit.core.dtypes import get_default_dtype
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.primitive import primitive
+from backlit.core.registry import PUBLIC
 from backlit.core.size import wrap_dim
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError, DtypeError

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 from backlit.core.era import local
-from backlit.core.op import PUBLIC, op
+from backlit.core.op import op
 from backlit.core.operators import binary, unary
 from backlit.core.primitive import Elementwise, Primitive, elementwise, primitive
+from backlit.core.registry import METHODS, PUBLIC
 from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, GradientError
-from backlit.ops.access import METHODS
 from backlit.ops.comparison import where, where_card
 from backlit.ops.elementwise import alias, common, overwritten, tensors, typed, within
 from backlit.ops.mathematics import exp_card, log1p_card, log_card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backlit.core.create import full_constant
-from backlit.core.op import PUBLIC
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.optim.optimizer import Optimizer, Params, check_at_least_zero, check_lr, number

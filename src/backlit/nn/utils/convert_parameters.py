@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backlit.core.op import PUBLIC
+from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
 
 
