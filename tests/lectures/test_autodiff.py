@@ -15,7 +15,7 @@ import pytest
 import backlit
 from backlit.autograd import sweep
 from backlit.autograd.functional import jacobian
-from backlit.core.op import PUBLIC
+from backlit.core.registry import PUBLIC
 
 F64 = backlit.float64
 

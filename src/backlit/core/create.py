@@ -26,6 +26,7 @@ from backlit.core.dtypes import (
     promote_types,
 )
 from backlit.core.era import Era, adopt, local, realize
+from backlit.core.registry import PUBLIC
 from backlit.core.size import Size
 from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.value import meta_of, outside
@@ -163,8 +164,6 @@ def asarray(
     if copy and shares:
         made = realized(np.array(realize(made), order="C"), made.dtype)
     elif isinstance(obj, Tensor) and not requires_grad and made.requires_grad:
-        from backlit.core.op import PUBLIC
-
         made = PUBLIC["detach"](made)
     return set_requires_grad(made) if requires_grad else made
 
@@ -314,8 +313,6 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     tensor([0, 1, 2])
     """
     if isinstance(ext_tensor, Tensor):
-        from backlit.core.op import PUBLIC
-
         made: Tensor = PUBLIC["detach"](ext_tensor)
         return made
     return from_numpy(np.from_dlpack(ext_tensor))
@@ -352,8 +349,6 @@ def legacy_tensor(*args: Any, **kwargs: Any) -> Tensor:
 
 def alias_of(t: Tensor) -> Tensor:
     """Another tensor over the same values, without history."""
-    from backlit.core.op import PUBLIC
-
     made: Tensor = PUBLIC["detach"](t)
     return made
 
