@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -31,6 +33,37 @@ from backlit.core.size import Size
 from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.value import meta_of, outside
 from backlit.errors import ArgumentError, DtypeError, ShapeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Factory(Generic[P, R]):
+    """A function that some take for a module: an attribute that it lacks gets a hint.
+
+    >>> import backlit
+    >>> backlit.tensor.empty(3, 5)
+    Traceback (most recent call last):
+    AttributeError: 'tensor' is a function and has no attribute 'empty'; did you mean backlit.empty?
+    """
+
+    def __init__(self, make: Callable[P, R]) -> None:
+        functools.update_wrapper(self, make)
+        self._make = make
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._make(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        public = not name.startswith("_") and hasattr(sys.modules["backlit"], name)
+        hint = f"; did you mean backlit.{name}?" if public else ""
+        raise AttributeError(f"{self.__name__!r} is a function and has no attribute {name!r}{hint}")
+
+    def __reduce__(self) -> str:
+        return self.__name__  # pickled by name, as functions are
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}>"
 
 
 def set_requires_grad(t: Tensor, flag: bool = True) -> Tensor:
@@ -98,6 +131,7 @@ def finish(
     return set_requires_grad(found) if requires_grad else found
 
 
+@Factory
 def tensor(
     data: Any,
     *,
