@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import random
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -236,110 +234,6 @@ def test_G22_matmul_shape_rule() -> None:
     np.testing.assert_allclose(tw.grad.tolist(), x.T @ dy)
 
 
-def test_G23_chain_of_layers() -> None:
-    """g(z_n) = 1, g(z_{i-1}) = g(z_i) ∂z_i/∂z_{i-1}, g(w_i) = g(z_i) ∂z_i/∂w_i."""
-    weights = [leaf(v) for v in (0.5, -1.5, 2.0, 0.7)]
-    z = [backlit.tensor(0.8, dtype=F64)]
-    for w in weights:
-        z.append((w * z[-1]).tanh())
-    z[-1].backward()
-    g = 1.0
-    for i in reversed(range(4)):
-        slope = 1 - z[i + 1].item() ** 2
-        assert weights[i].grad.item() == pytest.approx(g * slope * z[i].item())
-        g *= slope * weights[i].item()
-
-
-def _network(sizes: list[int], seed: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    layers = [rng.standard_normal((n + 1, m)) * 0.5 for n, m in pairwise(sizes)]
-    return layers, rng.standard_normal((6, sizes[0])), rng.standard_normal((6, sizes[-1]))
-
-
-def _forward(layers: list[Any], x: Any, ones: Any) -> Any:
-    for w in layers:
-        x = (backlit.cat([ones, x], dim=1) @ w).tanh()
-    return x
-
-
-def test_G24_G25_delta_recursion() -> None:
-    """δ^L = 2 (x - y)(1 - x²), δ^l = (W^{l+1} without its bias row) δ^{l+1} (1 - x²), ∇ = xᵀ δ."""
-    layers, x, y = _network([3, 4, 2], seed=1)
-    leaves = [leaf(w) for w in layers]
-    ones = backlit.tensor(np.ones((6, 1)))
-    loss = (_forward(leaves, backlit.tensor(x), ones) - backlit.tensor(y)).square().sum()
-    loss.backward()
-    states = [x]
-    for w in layers:
-        states.append(np.tanh(np.hstack([np.ones((6, 1)), states[-1]]) @ w))
-    delta = 2 * (states[-1] - y) * (1 - states[-1] ** 2)
-    for i in reversed(range(2)):
-        inputs = np.hstack([np.ones((6, 1)), states[i]])
-        np.testing.assert_allclose(leaves[i].grad.tolist(), inputs.T @ delta)
-        delta = (delta @ layers[i][1:].T) * (1 - states[i] ** 2)
-
-
-def test_G26_full_batch_is_the_sum_over_examples() -> None:
-    """E_in and G accumulated one example at a time equal one batched backward."""
-    layers, x, y = _network([3, 4, 2], seed=2)
-
-    def gradients(rows: list[slice]) -> tuple[float, list[np.ndarray]]:
-        leaves, total = [leaf(w) for w in layers], 0.0
-        for r in rows:
-            n = len(x[r])
-            out = _forward(leaves, backlit.tensor(x[r]), backlit.tensor(np.ones((n, 1))))
-            loss = (out - backlit.tensor(y[r])).square().sum() / 6
-            loss.backward()
-            total += loss.item()
-        return total, [np.array(w.grad.tolist()) for w in leaves]
-
-    one, many = gradients([slice(0, 6)]), gradients([slice(i, i + 1) for i in range(6)])
-    assert one[0] == pytest.approx(many[0], rel=1e-6)
-    for a, b in zip(one[1], many[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
-@pytest.mark.parametrize("depth", [8, 32])
-def test_G27_caching_makes_it_linear(depth: int) -> None:
-    """One backward pass has 2 products per layer; each gradient by itself takes O(L²)."""
-    counted = _matmuls(depth)
-    x = leaf(np.eye(2))
-    weights = [leaf(np.eye(2)) for _ in range(depth)]
-    h = x
-    for w in weights:
-        h = h @ w
-    h.sum().backward()
-    assert counted["forward"] == depth
-    assert counted["backward"] == 2 * depth
-    direct = (
-        sum(depth - i for i in range(depth)) + depth
-    )  # each gradient alone: its chain, then Xᵀ g
-    assert direct == {8: 44, 32: 560}[depth]
-
-
-def _matmuls(depth: int) -> dict[str, int]:
-    """How many products the recorded forward and backward pass of a chain contain."""
-    from backlit.core.era import local
-
-    backlit.flush()
-    x = leaf(np.eye(2))
-    h = x
-    for _ in range(depth):
-        h = h @ leaf(np.eye(2))
-    h.sum().backward()
-    found = {"forward": 0, "backward": 0}
-    for node in local.era.here.all_nodes():
-        if node.primitive.name == "matmul":
-            found[node.where.phase] += 1
-    return found
-
-
-def test_G28_backward_costs_as_much_as_forward() -> None:
-    """The number of products in backward over those in forward is 2, whatever the depth."""
-    ratios = {n: (c := _matmuls(n))["backward"] / c["forward"] for n in (4, 16, 64)}
-    assert set(ratios.values()) == {2.0}
-
-
 def test_G31_any_intermediate_has_a_gradient() -> None:
     """Parameters are not special: the gradient of any tensor can be asked for."""
     x = leaf(2.0)
@@ -358,18 +252,6 @@ def test_G32_gradient_checking() -> None:
         RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"
     ):
         backlit.autograd.gradcheck(lambda x: x * x.detach(), (x,))
-
-
-def test_G33_derivative_as_a_limit() -> None:
-    """(J(θ + h) - J(θ)) / h approaches J'(θ) as h shrinks, until round-off takes over."""
-    theta = leaf(1.0)
-    theta.exp().backward()
-    errors = [
-        abs((math.exp(1 + h) - math.exp(1)) / h - theta.grad.item())
-        for h in (1e-2, 1e-5, 1e-8, 1e-14)
-    ]
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[3] > errors[2]
 
 
 def test_G35_backpropagation_is_not_gradient_descent() -> None:

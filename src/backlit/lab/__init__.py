@@ -1,3 +1,32 @@
 """The lab: small, plain versions of what the framework does, to learn from and to compare with."""
 
 from __future__ import annotations
+
+from backlit.lab import scalar_engine
+from backlit.lab.derivatives import Comparison, Way, compare_derivatives, difference_errors
+from backlit.lab.memoization import CostReport, Memoization, cost_report, memoization, visits
+from backlit.lab.recursions import (
+    beta_recursion,
+    delta_recursion,
+    full_batch_gradient,
+    sequence_gradients,
+)
+from backlit.lab.symbols import Symbol
+
+__all__ = [
+    "Comparison",
+    "CostReport",
+    "Memoization",
+    "Symbol",
+    "Way",
+    "beta_recursion",
+    "compare_derivatives",
+    "cost_report",
+    "delta_recursion",
+    "difference_errors",
+    "full_batch_gradient",
+    "memoization",
+    "scalar_engine",
+    "sequence_gradients",
+    "visits",
+]
