@@ -212,6 +212,36 @@ def test_values_that_are_looked_at_on_the_way_are_reported() -> None:
     assert all(x.gradient > 0 for x in report.layers)
 
 
+class Parts(nn.Module):
+    """Two inputs, and a dictionary of outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4), nn.Linear(1, 4)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return {"sum": self.a(x) + self.b(y)}
+
+
+def test_models_of_other_forms() -> None:
+    """Several inputs, outputs in a dictionary, embeddings of whole numbers, LBFGS."""
+    backlit.manual_seed(0)
+    x, y = DATA[0][:, :3], DATA[0][:, 3:]
+    batches = Batches((x, y, DATA[1]))
+    report = doctor.check(
+        Parts(), batches, lambda output, target: nn.CrossEntropyLoss()(output["sum"], target)
+    )
+    assert report.findings == ()
+    assert [layer.path for layer in report.layers] == ["a.weight", "b.weight"]
+    words = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 3))
+    ids = backlit.tensor(np.random.default_rng(0).integers(0, 10, (30, 3)))
+    assert doctor.check(words, (ids, DATA[1][:30])).findings == ()
+    model = mlp(4, 8, 3, activation="tanh")
+    lbfgs = optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+    assert doctor.check(model, DATA, None, lbfgs).of("learning rate") == []
+    assert doctor.overfit_check(model, DATA, None, lbfgs).passed
+
+
 def test_loss_of_a_trained_network_is_a_note() -> None:
     """Below log C the network knows something: no sickness."""
     model = mlp(4, 16, 3)
@@ -318,6 +348,27 @@ def test_overfit_check_finds_the_cause(sickness: str, rule: str) -> None:
         (
             lambda: doctor.overfit_check(nn.ReLU(), DATA),
             "overfit_check: ReLU has no parameter that requires a gradient.",
+        ),
+        (
+            lambda: doctor.check(mlp(4, 3), DATA, nn.CrossEntropyLoss(reduction="none")),
+            (
+                "doctor: the loss must be a tensor of one number, got shape (150,); reduce it with "
+                ".mean() or .sum()."
+            ),
+        ),
+        (
+            lambda: doctor.overfit_check(mlp(4, 3), DATA, lambda output, target: 1.0),
+            (
+                "doctor: the loss must be a tensor of one number, got float; reduce it with "
+                ".mean() or .sum()."
+            ),
+        ),
+        (
+            lambda: doctor.check(nn.Sequential(nn.LazyLinear(3)), DATA),
+            (
+                "doctor: Sequential has parameters whose shapes are not known yet; call it once "
+                "with some input first."
+            ),
         ),
         (
             lambda: doctor.check(mlp(4, 3), Batches()),

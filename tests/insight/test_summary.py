@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import backlit
@@ -27,7 +28,7 @@ class TwoLayers(nn.Module):
 
 def test_functions_between_layers_are_counted_as_the_models_own_code() -> None:
     """Layers have the counts of their formulas; the ReLU in `forward` counts for the model."""
-    found = insight.summary(TwoLayers(), backlit.ones(8, 100), time=False)
+    found = insight.summary(TwoLayers(), np.ones((8, 100), np.float32), time=False)
     rows = {layer.path: (layer.parameters, layer.flops, layer.output) for layer in found.layers}
     assert rows == {
         "fc1": (5050, 8 * (2 * 100 * 50 + 50), (8, 50)),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from backlit.compiler.tiers import worker
 from backlit.core.create import from_array
 from backlit.core.era import flush, realize
@@ -20,6 +22,7 @@ from backlit.insight.text import number, seconds, table
 from backlit.insight.work import flops_of
 from backlit.nn import Module
 from backlit.train.evaluation import evaluating
+from backlit.train.metrics import as_tensor
 
 ROWS_OF_EXAMPLE = 32  # of the input that is made up if none is given
 
@@ -179,7 +182,8 @@ def summary(model: Module, *inputs: Any, name: str | None = None, time: bool = T
     >>> found.parameters, found.flops
     (308200, 616500)
     """
-    given = tuple(inputs) or (example_input(model),)
+    arrays = (as_tensor(x) if isinstance(x, np.ndarray) else x for x in inputs)
+    given = tuple(arrays) or (example_input(model),)
     with evaluating(model):
         calls, outputs, arguments, program = forward(model, given)
         layers = []

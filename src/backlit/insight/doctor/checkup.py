@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backlit.autograd import enable_grad
 from backlit.core.era import realize
 from backlit.data import Table
 from backlit.insight.doctor import gradient_rules, signal_rules
@@ -160,17 +161,20 @@ def trial_losses(
     """The losses of some steps on one batch, which are then undone."""
     state = optimizer_state(optimizer)
     losses: list[float] = []
-    with undone(model):
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(model(*inputs), target)
+        loss.backward()
+        return loss
+
+    with undone(model), enable_grad():
         model.train()
         try:
             for _ in range(steps + 1):
-                optimizer.zero_grad()
-                loss = loss_of(model(*inputs), target)
-                losses.append(float(realize(loss)))
+                losses.append(float(realize(optimizer.step(closure))))
                 if not math.isfinite(losses[-1]):
                     break
-                loss.backward()
-                optimizer.step()
         finally:
             optimizer.load_state_dict(state)
     return losses

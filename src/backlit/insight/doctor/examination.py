@@ -17,6 +17,7 @@ from backlit.core.value import Node, Value
 from backlit.errors import ArgumentError
 from backlit.insight.observe import Observation, observed
 from backlit.nn import Module, Parameter
+from backlit.nn.parameter import Uninitialized
 from backlit.train.evaluation import as_loader, parts_of
 from backlit.train.state import random_state, set_random_state
 from backlit.train.stopping import set_weights, weights_of
@@ -64,7 +65,6 @@ class Examination:
     Attributes:
         model: the network.
         inputs, target: the batch.
-        output: what the network gives for it.
         loss: its loss.
         steps: the primitives of the forward pass that compute floating-point numbers.
         parameters: name → (values, gradient or None), in the order of definition.
@@ -75,7 +75,6 @@ class Examination:
     model: Module
     inputs: list[Array]
     target: Array
-    output: Array
     loss: float
     steps: list[Step]
     parameters: dict[str, tuple[Array, Array | None]]
@@ -112,6 +111,11 @@ def is_movement(node: Node) -> bool:
 @contextlib.contextmanager
 def undone(model: Module) -> Iterator[None]:
     """Whatever happens in the block: weights, buffers, gradients, modes and chance are put back."""
+    if any(isinstance(p, Uninitialized) for p in (*model.parameters(), *model.buffers())):
+        raise ArgumentError(
+            f"doctor: {type(model).__name__} has parameters whose shapes are not known yet; call "
+            "it once with some input first."
+        )
     flush()
     weights, chance = weights_of(model), random_state()
     modes = [(module, module.training) for module in model.modules()]
@@ -145,11 +149,22 @@ def examine(model: Module, inputs: list[Tensor], target: Tensor, loss_of: Any) -
             output = model(*inputs)
             loss = loss_of(output, target)
             seen.end()
-            return collect(model, seen, inputs, target, output, loss)
+            check_loss(loss)
+            return collect(model, seen, inputs, target, loss)
+
+
+def check_loss(loss: Any) -> None:
+    """Raise unless the loss is one number."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        kind = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ArgumentError(
+            f"doctor: the loss must be a tensor of one number, got {kind}; reduce it with .mean() "
+            "or .sum()."
+        )
 
 
 def collect(
-    model: Module, seen: Observation, inputs: list[Tensor], target: Tensor, output: Any, loss: Any
+    model: Module, seen: Observation, inputs: list[Tensor], target: Tensor, loss: Tensor
 ) -> Examination:
     """Read off values and gradients of all that was recorded."""
     nodes = [n for n in seen.nodes() if n.outs[0].dtype.is_floating_point]
@@ -182,7 +197,6 @@ def collect(
         model=model,
         inputs=[np.asarray(realize(x)) for x in inputs],
         target=np.asarray(realize(target)),
-        output=np.asarray(realize(output)),
         loss=float(realize(loss)),
         steps=steps,
         parameters={

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from backlit.autograd import enable_grad, no_grad
 from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.data import Table
 from backlit.errors import ArgumentError
 from backlit.insight.doctor.checkup import check_batch, default_loss
-from backlit.insight.doctor.examination import first_batch, undone
+from backlit.insight.doctor.examination import check_loss, first_batch, undone
 from backlit.insight.doctor.findings import Finding, worst_first
 from backlit.insight.doctor.gradient_rules import rms
 from backlit.insight.text import number
@@ -174,7 +175,7 @@ class Trial:
     ) -> Attempt:
         """Train after `prepare`, perhaps with another learning rate; then undo it."""
         state = optimizer_state(self.optimizer)
-        with undone(self.model):
+        with undone(self.model), enable_grad():
             if prepare is not None:
                 prepare(self.model)
             for group in self.optimizer.param_groups:
@@ -185,28 +186,36 @@ class Trial:
                 self.optimizer.load_state_dict(state)
 
     def _train(self) -> Attempt:
-        model, losses = self.model, []
-        model.train()
+        losses: list[float] = []
         score, broke, where = 0.0, "", ""
+        self.model.train()
+        first = self.loss()
+        check_loss(first)
+        if not first.requires_grad:
+            return Attempt(self.score(), (float(realize(first)),), "vanishing", "")
         for step in range(self.steps):
-            self.optimizer.zero_grad()
-            output = model(*self.inputs)
-            loss = self.loss_of(output, self.target)
-            if not loss.requires_grad:
-                return Attempt(self.score(output), (float(realize(loss)),), "vanishing", "")
-            loss.backward()
-            losses.append(float(realize(loss)))
+            losses.append(float(realize(self.optimizer.step(self.closure))))
             is_last = step == self.steps - 1
             if step % LOOK_EVERY == 0 or is_last or not math.isfinite(losses[-1]):
                 broke, where = self.gradients()
-                score = self.score(output)
                 if broke == "exploding" or not math.isfinite(losses[-1]):
-                    return Attempt(score, tuple(losses), "exploding", where)
+                    return Attempt(0.0, tuple(losses), "exploding", where)
+                score = self.score()
                 if self.is_good(score):
                     broke, where = "", ""
                     break
-            self.optimizer.step()
         return Attempt(score, tuple(losses), broke, where)
+
+    def loss(self) -> Any:
+        """The loss of all samples."""
+        return self.loss_of(self.model(*self.inputs), self.target)
+
+    def closure(self) -> Any:
+        """The loss, with its gradients: what optimizers call."""
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()
+        return loss
 
     def gradients(self) -> tuple[str, str]:
         """Whether a gradient is NaN or infinite, or all zero; and whose."""
@@ -227,9 +236,11 @@ class Trial:
         kind = type(self.loss_of).__name__
         return not self.target.dtype.is_floating_point or "BCE" in kind
 
-    def score(self, output: Any) -> float:
+    def score(self) -> float:
         """The share of right answers, or R²."""
-        found, true = np.asarray(realize(output)), np.asarray(realize(self.target))
+        with no_grad():
+            found = np.asarray(realize(self.model(*self.inputs)))
+        true = np.asarray(realize(self.target))
         if not np.isfinite(found).all():
             return 0.0
         if not self.classifies:
