@@ -65,12 +65,15 @@ def test_a_network() -> None:
     """Parameters have the names of their modules, transposes and shapes are shown."""
     X = backlit.ones(4, 3)
     model = nn.Linear(3, 2)
+    for p in model.parameters():  # the module says more than the loop's variable
+        assert p.requires_grad
     loss = F.cross_entropy(model(X).relu(), backlit.tensor([0, 1, 1, 0]))
     told = "\n".join(lines(explain(loss)))
     for piece in (
         "v2 [4×2] = X @ model.weightᵀ",
         "∂loss/∂model.weightᵀ [3×2] = Xᵀ [3×4] · ∂loss/∂v2 [4×2]",
         "∂loss/∂model.weight [2×3] = ∂loss/∂model.weightᵀ [3×2] transposed",
+        " / sum(v1 ≠ -100) = ",
         "put back at the index, 0 elsewhere",
         ", summed to [2]",
         "∂v4/∂v3 = [v4 > 0]",

@@ -97,7 +97,9 @@ class Explanation:
         rows: list[Row] = [("",) * 3]
         for gate in self._told():
             if isinstance(gate, NodeGate) and gate.differentiable:
-                formula = gate.formula_in(gate.terms(self._inline))
+                formula = str(gate.formula_in(gate.terms(self._inline)))
+                if formula == gate.name:  # a transpose says itself what it is
+                    continue
                 rows.append((f"  {_sized(gate)}", f"= {formula}", equals(gate.arrays[0])))
         return columns(rows, " ")[1:]
 

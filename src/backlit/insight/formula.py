@@ -16,7 +16,9 @@ from backlit.core.primitive import Elementwise
 ATOM, POWER, PRODUCT, QUOTIENT, SUM, COMPARISON = 100, 11, 10, 9, 8, 3
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SYMBOLS = {"sigmoid": "σ", "lgamma": "ln Γ", "digamma": "ψ"}
-_AS_WRITTEN = frozenset({"add", "sub", "mul", "div", "neg", "square"})
+_AS_WRITTEN = frozenset(
+    ("add", "sub", "mul", "div", "neg", "square", "lt", "le", "gt", "ge", "eq", "ne")
+)
 _SAME = frozenset({"clone", "convert", "detach"})
 _LONGEST = 48  # characters of a derivative before its card's one-line mathematics reads better
 
@@ -207,7 +209,7 @@ def derivative_of(card: Elementwise, i: int, operands: Sequence[Formula], out: F
     except (AttributeError, KeyError, TypeError):  # a rule that needs true tensors
         return _as_told(card, i)
     text, level = found.rendered()
-    if level == COMPARISON:
+    if level == COMPARISON or "condition" in card.operands:
         return Formula.name(f"[{text}]")
     return found if len(text) <= _LONGEST else _as_told(card, i)
 

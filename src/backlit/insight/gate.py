@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from backlit.core.primitive import Elementwise
 from backlit.core.tensor import Array, Tensor, realized
 from backlit.core.value import Constant, Scalar, Value, Where
 from backlit.errors import ArgumentError
-from backlit.insight.formula import ATOM, Formula, closed, computed_by, derivative_of
+from backlit.insight.formula import ATOM, Formula, computed_by, derivative_of
 from backlit.insight.history import Leaf, Step
 from backlit.insight.nodecode import NodeCode
 
@@ -55,7 +56,7 @@ class Saved:
         return f"{self.name} {tuple(self.value.shape)}: {self.nbytes} bytes"
 
 
-class Gate:
+class Gate(ABC):
     """One node of a computation graph: a leaf, or an op applied to other gates' values.
 
     Attributes:
@@ -72,6 +73,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.name = ""
+        self.level = ATOM  # the precedence of the operator in a name that is a formula
         self.named = False
         self.inputs: list[Gate] = []
         self.fan_out = 0
@@ -145,13 +147,13 @@ class Gate:
         before = self.gradients[index]
         self.gradients[index] = g if before is None else before + g
 
+    @abstractmethod
     def forward(self, *values: Any) -> Tensor:
         """Compute the value from the inputs' (or from ``values``), and keep both for backward."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, upstream: Any = None) -> list[Tensor | None]:
         """The gradients of the inputs, given the gate's own."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<gate {self.name}: {self.op} {tuple(self.arrays[0].shape)}>"
@@ -351,7 +353,7 @@ class NodeGate(Gate):
     def terms(self, names: dict[int, Formula] | None = None) -> list[Formula]:
         """The operands as formulas: names of gates (or what ``names`` has for them), numbers."""
         return [
-            (names or {}).get(id(o[0]), Formula.name(o[0].name))
+            (names or {}).get(id(o[0]), Formula.name(o[0].name, o[0].level))
             if isinstance(o, tuple)
             else self._literal(o)
             for o in self.operands
@@ -373,7 +375,10 @@ class NodeGate(Gate):
         text, level = self.formula.rendered()
         if self.op == "permute" and text.endswith("ᵀ"):
             return text
-        return "" if self.differentiable or len(text) > _SHORT else closed(text, level, ATOM)
+        if self.differentiable or len(text) > _SHORT:
+            return ""
+        self.level = level
+        return text
 
     @property
     def formula(self) -> Formula:

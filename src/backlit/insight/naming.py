@@ -18,8 +18,8 @@ def names_in(frame: FrameType | None, given: Mapping[str, Tensor] | None = None)
     """The name of each tensor that the frame's variables reach; names ``given`` go first.
 
     A tensor's own ``name`` or ``label`` attribute, if one was set, comes before its variable's
-    name. Lists, tuples and dictionaries give ``w[0]`` and ``w["k"]``; modules give
-    ``net.0.weight``.
+    name. Lists, tuples and dictionaries give ``w[0]`` and ``w['k']``. Parameters of modules have
+    the module's name for them, ``net.0.weight``.
     """
     found: Names = {}
     for name, t in (given or {}).items():
@@ -33,8 +33,12 @@ def names_in(frame: FrameType | None, given: Mapping[str, Tensor] | None = None)
 
 
 def _tensors(variables: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors among variables, then those inside of containers, then those of modules."""
+    """The tensors of modules, then those among variables, then those inside of containers."""
     public = {k: v for k, v in variables.items() if not k.startswith("_")}
+    for name, x in public.items():
+        if isinstance(x, Module):
+            prefix = "" if name == "self" else f"{name}."
+            yield from ((f"{prefix}{k}", t) for k, t in x.named_parameters())
     for name, x in public.items():
         if isinstance(x, Tensor):
             yield name, x
@@ -43,7 +47,3 @@ def _tensors(variables: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
             yield from ((f"{name}[{i}]", t) for i, t in enumerate(x) if isinstance(t, Tensor))
         elif isinstance(x, dict) and len(x) <= _MOST:
             yield from ((f"{name}[{k!r}]", t) for k, t in x.items() if isinstance(t, Tensor))
-    for name, x in public.items():
-        if isinstance(x, Module):
-            prefix = "" if name == "self" else f"{name}."
-            yield from ((f"{prefix}{k}", t) for k, t in x.named_parameters())
