@@ -167,6 +167,25 @@ def test_parameters_that_take_no_part() -> None:
     assert finding.what == "the model has no parameter that requires a gradient."
 
 
+def test_a_last_layer_of_zeros_is_healthy() -> None:
+    """Its rows are equal and their gradients are not: one step makes them different."""
+    model = mlp(4, 16, 3)
+    nn.init.zeros_(model.layers[1].weight)
+    assert doctor.check(model, DATA).of("symmetric units") == []
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_units_saturate_on_either_side(side: float, activation: str) -> None:
+    """A bias of ±20 pushes every unit to one of the two flat ends."""
+    model = mlp(4, 8, 3, activation=activation)
+    model.layers[0].bias.data = model.layers[0].bias.data + side * 20
+    (finding,) = doctor.check(model, DATA).of("saturated units")
+    assert finding.what.startswith(f"100% of the {activation} inputs have |z| > ")
+    assert "8 of 8 units for all samples" in finding.what
+    assert doctor.saturated_share(model, DATA[0]) == {"activations.0": 1.0}
+
+
 def test_vanishing_and_exploding_gradients() -> None:
     """Thirty tanh layers at the usual start vanish; large weights without a limit explode; both
     are seen layer by layer."""
