@@ -18,6 +18,7 @@ from backlit.autograd.modes import (
 )
 from backlit.compiler import source
 from backlit.core import create
+from backlit.core.capture import capture
 from backlit.core.create import *  # noqa: F403 - listed in its __all__
 from backlit.core.device import device
 from backlit.core.dtypes import (
@@ -99,8 +100,8 @@ _HOMES |= {name: f"backlit.{home}" for home, names in _LAZY_NAMES.items() for na
 _imported_late = imported_late(__name__, _HOMES)
 
 __all__ = [
-    "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "compiler",
-    "config", "core", "default_generator", "device", "double", "dtype", "eager",
+    "Generator", "Size", "Tensor", "autograd", "bfloat16", "bool", "can_cast", "capture",
+    "compiler", "config", "core", "default_generator", "device", "double", "dtype", "eager",
     "enable_grad", "errors", "finfo", "float", "float16", "float32", "float64", "flush",
     "get_default_dtype", "get_rng_state", "half", "iinfo", "inference_mode", "initial_seed",
     "int", "int16", "int32", "int64", "int8", "is_grad_enabled",

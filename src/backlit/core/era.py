@@ -30,6 +30,7 @@ class Local(threading.local):
 
     def __init__(self) -> None:
         self.phase = "forward"
+        self.observer: Any = None  # of the captured function being called
         self.inference = 0  # `inference_mode` blocks around
         self.era: Any = Era(True)
 
@@ -201,6 +202,8 @@ class Era:
             self.running = False
         for t, array in zip(live, outputs, strict=False):
             t._data = array
+        if local.observer is not None and program.outputs:
+            local.observer.flushed(self, program, live)
         if carry:
             self._carry(program, live, outputs)
         if program.tracked:
@@ -425,6 +428,8 @@ def realize(t: Tensor) -> Array:
     """The array of ``t``, computed now if it is pending."""
     data = t._data
     if data is None:
+        if local.observer is not None:
+            local.observer.looked()
         if t._era is local.era:
             t._era.flush()
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Self, TypeVar
 
 from backlit.autograd import no_grad
+from backlit.core.capture import changes
 from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, float16, float32, float64
 from backlit.core.inplace import is_leaf
@@ -108,6 +109,7 @@ class Module(StateMethods):
     def __setattr__(self, name: str, x: Any) -> None:
         d = self.__dict__
         d["_stamp"] = self._stamp + 1
+        changes.count += 1
         kinds = d.get("_kinds")
         if isinstance(x, Parameter):
             kind = PARAMETER

@@ -164,4 +164,20 @@ def _subtree(module: Module) -> list[Module] | None:
     return found
 
 
-__all__ = ["REPEATABLE", "Shortcuts", "repeatable"]
+def is_built_in(module: Any) -> bool:
+    """Whether a module and all below it are Backlit's own, as they are: no Python of the user's.
+
+    >>> from backlit import nn
+    >>> is_built_in(nn.Sequential(nn.Linear(2, 1), nn.Dropout()))
+    True
+    """
+    attributes = getattr(module, "__dict__", {})
+    if not type(module).__module__.startswith("backlit.nn.") or "_kinds" not in attributes:
+        return False
+    if attributes["_hooks"] is not None or "forward" in attributes:
+        return False
+    children = [attributes[name] for name, kind in attributes["_kinds"].items() if kind == MODULE]
+    return all(child is None or is_built_in(child) for child in children)
+
+
+__all__ = ["REPEATABLE", "is_built_in", "Shortcuts", "repeatable"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from backlit.core.create import tensor
 from backlit.core.device import check_device
-from backlit.core.era import realize
+from backlit.core.era import local, realize
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.ops.reference_random import random_words
@@ -57,7 +58,10 @@ class Generator:
         with self._lock:
             offset = self._offset
             self._offset = offset + (n + 3) // 4
-            return self._seed, offset
+            taken = self._seed, offset
+        if local.observer is not None:
+            local.observer.made(functools.partial(self.take, n), taken)
+        return taken
 
     def get_state(self) -> Tensor:
         """The state as a tensor of 8-byte words: seed (two words) and offset."""

@@ -411,6 +411,7 @@ class RAdam(Optimizer):
     tensor([0.8000], requires_grad=True)
     """
 
+    static_changes = True
     state_names = ("exp_avg", "exp_avg_sq")
 
     def __init__(

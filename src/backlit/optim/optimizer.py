@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ class Optimizer:
 
     state_names: ClassVar[tuple[str, ...]] = ()
     number_names: ClassVar[tuple[str, ...]] = ("step",)  # state that is a Python number
+    static_changes: ClassVar[bool] = False  # whether `static` depends on the step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -192,7 +194,25 @@ class Optimizer:
                     f"{name} does not support sparse gradients, please consider "
                     "SparseAdam instead, or set p.grad = p.grad.to_dense()."
                 )
+            if local.observer is not None:
+                self._tell(local.observer, group, [own for _, own in chosen], numbers)
             update(name, self.rule, static, len(chosen), tensors + grads, numbers)
+
+    def _tell(self, observer: Any, group: Any, owns: list[dict[str, Any]], numbers: Any) -> None:
+        """Tell a captured step function how the numbers of its next steps are made."""
+        if self.static_changes or all(group is not g for g in self.param_groups):
+            observer.refuse(f"{type(self).__name__}'s formula may change from step to step")
+        observer.made(functools.partial(self._advance, group, owns), numbers)
+
+    def _advance(self, group: dict[str, Any], owns: list[dict[str, Any]]) -> tuple[float, ...]:
+        """The numbers of the next step."""
+        numbers: tuple[float, ...] = ()
+        only_steps = len(self.number_names) == 1
+        for own in owns:
+            own["step"] += 1
+            if not numbers or not only_steps:
+                numbers = self.numbers(group, own)
+        return tuple(map(float, numbers))
 
     def _begin(
         self, p: Tensor, group: dict[str, Any], own: dict[str, Any], names: tuple[str, ...]

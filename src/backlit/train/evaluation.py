@@ -10,7 +10,6 @@ import numpy as np
 
 from backlit.autograd import no_grad
 from backlit.core.create import from_array
-from backlit.core.dtypes import float64
 from backlit.core.era import flush, realize
 from backlit.core.tensor import Tensor
 from backlit.data import DataLoader, Dataset, IterableDataset, Table, TensorDataset
@@ -19,6 +18,7 @@ from backlit.nn import Module
 from backlit.train.metrics import Metric, as_metrics, as_tensor
 
 EVALUATION_BATCH = 1024
+_MOST_UNREAD = 64  # losses held before they are added up
 
 
 def as_loader(data: Any, batch_size: int, shuffle: bool) -> Any:
@@ -82,7 +82,10 @@ def evaluating(model: Module) -> Iterator[None]:
 
 
 class LossSum:
-    """The mean loss over samples, summed as tensors: read once, not at every batch."""
+    """The mean loss over samples, summed in float64.
+
+    Losses that are still to be computed are not read at once, but some batches later.
+    """
 
     def __init__(self, loss_of: Any) -> None:
         self.is_sum = getattr(loss_of, "reduction", "mean") == "sum"
@@ -90,27 +93,37 @@ class LossSum:
 
     def reset(self) -> None:
         """Start anew."""
-        self.total: Tensor = from_array(np.zeros(()))
+        self.total = 0.0
         self.n = 0
+        self._unread: list[tuple[Tensor, int]] = []
 
     def add(self, loss: Tensor, n: int) -> None:
         """Add the loss of a batch of n samples."""
-        with no_grad():
-            value = loss.to(float64)
-            self.total = self.total + (value if self.is_sum else value * float(n))
+        self._unread.append((loss, n))
         self.n += n
+        if loss._data is not None or len(self._unread) >= _MOST_UNREAD:
+            self._read()
+
+    def _read(self) -> None:
+        for loss, n in self._unread:
+            value = float(realize(loss))
+            self.total += value if self.is_sum else value * n
+        self._unread = []
 
     def mean(self) -> float:
         """The mean so far; NaN if there is none."""
-        return float(realize(self.total)) / self.n if self.n else float("nan")
+        self._read()
+        return self.total / self.n if self.n else float("nan")
 
     def state_dict(self) -> dict[str, Any]:
         """The sum so far."""
-        return {"total": self.total, "n": self.n}
+        self._read()
+        return {"total": from_array(np.array(self.total)), "n": self.n}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from what `state_dict` gave."""
-        self.total, self.n = state["total"], state["n"]
+        self.reset()
+        self.total, self.n = float(realize(state["total"])), state["n"]
 
 
 def evaluate(

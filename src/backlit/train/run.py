@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backlit.core.capture import capture
 from backlit.core.tensor import Tensor
 from backlit.nn import Module
+from backlit.nn.shortcut import is_built_in
 from backlit.nn.utils import clip_grad_norm_
 from backlit.optim import LBFGS, Optimizer
 from backlit.train.callbacks import Callback
@@ -62,6 +64,7 @@ class Run:
         self._seconds_before = 0.0
         self._started = time.perf_counter()
         self._epoch_random: dict[str, Any] | None = None
+        self._captured: Any = None  # one step, whose Python need not run every time
 
     # -- one step ----------------------------------------------------------------------------
 
@@ -70,15 +73,36 @@ class Run:
         inputs, target = parts_of(batch)
         if isinstance(self.optimizer, LBFGS):  # computes the loss as often as it likes
             counted = self.losses.n + len(target)
-            self.optimizer.step(lambda: self._backward(inputs, target, counted))
+            self.optimizer.step(lambda: self._closure(inputs, target, counted))
         else:
-            # No name here holds the output: what nobody holds is never written to memory.
-            self._backward(inputs, target)
-            self.optimizer.step()
+            if self._captured is None:
+                repeats = is_built_in(self.model) and is_built_in(self.loss_of)
+                step = self._whole_step
+                self._captured = capture(step) if repeats and not self.metrics else step
+            loss, data_loss, penalty = self._captured(*inputs, target)
+            self._count(loss, data_loss, penalty, len(target))
         self._note(len(target))
 
-    def _backward(self, inputs: list[Any], target: Any, most: float = math.inf) -> Tensor:
-        """Loss and gradients; the batch is counted unless `most` samples have been."""
+    def _whole_step(self, *batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Gradients and the optimizer's step; no name here holds the output: what nobody holds is
+        never written to memory."""
+        losses = self._backward(list(batch[:-1]), batch[-1])
+        self.optimizer.step()
+        return losses
+
+    def _count(self, loss: Tensor, data_loss: Tensor, penalty: Tensor | None, n: int) -> None:
+        self.loss = loss.detach() if loss.requires_grad else loss
+        self.losses.add(data_loss, n)
+        if penalty is not None:
+            self.penalties.add(penalty, n)
+
+    def _backward(
+        self, inputs: list[Any], target: Any, most: float = math.inf
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Gradients; returns the loss, the loss on the data, and the penalty.
+
+        The batch is taken into the metrics unless `most` samples have been counted.
+        """
         self.optimizer.zero_grad()
         output = self.model(*inputs)
         loss = data_loss = self.loss_of(output, target)
@@ -89,14 +113,16 @@ class Run:
         if self.clip_grad is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_grad)
         if self.losses.n < most:
-            self.loss = loss.detach()
-            self.losses.add(data_loss, len(target))
-            if penalty is not None:
-                self.penalties.add(penalty, len(target))
             for metric in self.metrics:
                 metric.update(output, target)
-        result: Tensor = loss
-        return result
+        return loss, data_loss, penalty
+
+    def _closure(self, inputs: list[Any], target: Any, most: float) -> Tensor:
+        """What LBFGS calls as often as it likes; the batch counts once."""
+        losses = self._backward(inputs, target, most)
+        if self.losses.n < most:
+            self._count(*losses, len(target))
+        return losses[0]
 
     def _note(self, samples: int) -> None:
         self.batch += 1

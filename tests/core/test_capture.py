@@ -1,0 +1,280 @@
+"""A captured step function computes what the function itself computes, or runs as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import backlit
+from backlit import nn
+from backlit.core.capture import Captured
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 40)
+
+
+def make(kind: str, optimizer: str, options: dict[str, Any]) -> tuple[Any, Any, Callable[..., Any]]:
+    """A network, its optimizer, and a training step."""
+    backlit.manual_seed(0)
+    parts = {
+        "plain": [nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)],
+        "dropout": [nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)],
+        "batchnorm": [nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)],
+    }[kind]
+    model = nn.Sequential(*parts)
+    stepper = getattr(backlit.optim, optimizer)(model.parameters(), **options)
+    criterion = nn.CrossEntropyLoss()
+
+    def step(x: Any, y: Any) -> Any:
+        stepper.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        stepper.step()
+        return loss
+
+    return model, stepper, step
+
+
+def batches() -> list[tuple[backlit.Tensor, backlit.Tensor]]:
+    x, y = backlit.tensor(X), backlit.tensor(Y)
+    return [(x[i : i + 10], y[i : i + 10]) for i in range(0, 40, 10)] * 4
+
+
+@pytest.mark.parametrize("kind", ["plain", "dropout", "batchnorm"])
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        ("SGD", {"lr": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9}),
+        ("Adam", {"lr": 0.01}),
+        ("AdamW", {"lr": 0.01, "amsgrad": True}),
+        ("NAdam", {"lr": 0.01}),
+        ("RAdam", {"lr": 0.01}),
+        ("ASGD", {"lr": 0.01}),
+        ("RMSprop", {"lr": 0.01}),
+    ],
+)
+def test_same_training(kind: str, optimizer: str, options: dict[str, Any]) -> None:
+    """Losses, weights, buffers, gradients and optimizer state are those of the plain loop."""
+    found, states = [], []
+    for captured in (False, True):
+        model, stepper, step = make(kind, optimizer, options)
+        run: Any = backlit.capture(step) if captured else step
+        found.append([run(x, y).item() for x, y in batches()])
+        if captured and optimizer != "RAdam":
+            assert run.why == ""
+        elif captured:
+            assert run.why == "RAdam's formula may change from step to step"
+        states.append(
+            [t.tolist() for t in model.state_dict().values()]
+            + [p.grad.tolist() for p in model.parameters()]
+            + [
+                v.tolist() if isinstance(v, backlit.Tensor) else v
+                for own in stepper.state_dict()["state"].values()
+                for v in own.values()
+            ]
+        )
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_python_is_not_run_again() -> None:
+    """After two calls that agree, the function's body is not executed."""
+    _, _, step = make("plain", "SGD", {"lr": 0.1})
+    calls = []
+
+    @backlit.capture
+    def counted(x: Any, y: Any) -> Any:
+        calls.append(1)
+        return step(x, y)
+
+    for x, y in batches():
+        counted(x, y)
+    assert len(calls) == 2
+
+
+def test_learning_rate_and_plain_steps_between() -> None:
+    """A schedule outside, plain steps, and changed weights between calls are all respected."""
+    results = []
+    for captured in (False, True):
+        model, stepper, step = make("plain", "Adam", {"lr": 0.01})
+        run = backlit.capture(step) if captured else step
+        losses = []
+        for i, (x, y) in enumerate(batches()):
+            if i == 6:
+                stepper.param_groups[0]["lr"] = 0.1
+            if i == 9:
+                losses.append(step(x, y).item())
+            if i == 11:
+                with backlit.no_grad():
+                    model[0].weight.mul_(0.5)
+            losses.append(run(x, y).item())
+        results.append(losses)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+def test_train_and_eval_mode_are_noticed() -> None:
+    """A change of mode is learnt anew."""
+    results = []
+    for captured in (False, True):
+        model, _, step = make("dropout", "SGD", {"lr": 0.1})
+        run = backlit.capture(step) if captured else step
+        losses = []
+        for i, (x, y) in enumerate(batches()):
+            if i in (5, 10):
+                model.train(i == 10)
+            losses.append(run(x, y).item())
+        results.append(losses)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+def test_gradients_that_are_added_to() -> None:
+    """Without zero_grad inside, gradients accumulate or not as they do in the plain loop."""
+    results = []
+    for captured in (False, True):
+        w: Any = backlit.ones(3, requires_grad=True)
+
+        def accumulate(x: Any, w: Any = w) -> None:
+            (w * x).sum().backward()
+
+        run = backlit.capture(accumulate) if captured else accumulate
+        x, seen = backlit.tensor([1.0, 2.0, 3.0]), []
+        for i in range(12):
+            if i in (3, 4, 7):
+                w.grad = None
+            run(x)
+            seen.append(w.grad.tolist())
+        results.append(seen)
+    assert results[0] == results[1]
+
+
+def test_inference() -> None:
+    """A model is a pure function, too; every kind of input has its own replay."""
+    model, _, _ = make("plain", "SGD", {"lr": 0.1})
+    run = backlit.capture(model)
+    with backlit.no_grad():
+        for n in (1, 5, 1, 5, 1, 5, 7):
+            x = backlit.tensor(X[:n])
+            np.testing.assert_allclose(run(x).numpy(), model(x).numpy(), rtol=1e-5)
+
+
+def test_structures_are_returned() -> None:
+    """Tuples, lists and dictionaries of results come back as such."""
+
+    @backlit.capture
+    def both(x: Any) -> Any:
+        return {"sum": x.sum(), "parts": (x * 2, [x + 1, None])}
+
+    for k in range(5):
+        found = both(backlit.tensor([1.0, float(k)]))
+        assert found["sum"].item() == 1 + k
+        assert found["parts"][0].tolist() == [2, 2 * k]
+        assert found["parts"][1][0].tolist() == [2, k + 1]
+        assert found["parts"][1][1] is None
+
+
+def kept(store: list[Any]) -> Callable[[Any], Any]:
+    def step(x: Any) -> Any:
+        store.append(x * 2)
+        return x.sum()
+
+    return step
+
+
+def counting() -> Callable[[Any], Any]:
+    count = [0.0]
+
+    def step(x: Any) -> Any:
+        count[0] += 1
+        return x * count[0]
+
+    return step
+
+
+HOOKED = backlit.ones(2, requires_grad=True)
+HOOKED.register_hook(lambda g: g * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (
+            lambda x: x * x.sum().item(),
+            "it looks at values while it runs (item, print, if, numpy)",
+        ),
+        (
+            lambda x: x * backlit.tensor([1.0, 2.0]),
+            (
+                "a tensor of shape (2,) is made from data inside; make it outside and pass it as "
+                "an argument"
+            ),
+        ),
+        (counting(), "the number 5.0 became 6.0; pass it as a tensor"),
+        (lambda x: 3, "it returns int; return tensors, or tuples and dicts of them"),
+        (
+            lambda x: x,
+            "it returns a tensor of shape (2,) that it did not compute; return results only",
+        ),
+        (
+            kept([]),
+            "a tensor of shape (2,) that it computes is kept elsewhere; return it instead",
+        ),
+        (
+            lambda x: backlit.autograd.backward((x * HOOKED).sum(), inputs=[HOOKED]),
+            "a tensor has hooks, which are Python",
+        ),
+    ],
+)
+def test_what_cannot_be_repeated_runs_as_it_is(function: Any, why: str) -> None:
+    """The results are the function's own, and it says why."""
+    run = backlit.capture(function)
+    expected = [function(backlit.tensor([1.0, float(k)])) for k in range(4)]
+    HOOKED.grad = None
+    for k in range(4):
+        found = run(backlit.tensor([1.0, float(k)]))
+        if isinstance(found, backlit.Tensor) and "became" not in why:
+            assert found.tolist() == expected[k].tolist()
+        HOOKED.grad = None
+        if k == 1:
+            assert isinstance(run, Captured)
+            assert run.why == why
+
+
+def test_arguments_that_require_grad() -> None:
+    """Gradients of arguments would be lost."""
+    run = backlit.capture(lambda x: (x * 2).sum())
+    for _ in range(3):
+        run(backlit.ones(2, requires_grad=True))
+    assert run.why == "an argument requires grad; pass data only"
+
+
+def test_unhashable_argument() -> None:
+    """Arguments that are not tensors are part of what a replay is for."""
+    run = backlit.capture(lambda x, scale: x * scale[0])
+    for k in range(4):
+        assert run(backlit.ones(1), [float(k)]).item() == k
+    assert run.why == "an argument is neither a tensor nor hashable"
+
+
+def test_an_error_leaves_the_state_as_it_was() -> None:
+    """An index out of range in a replayed step changes no weight."""
+    model, _, step = make("plain", "SGD", {"lr": 0.1})
+    run = backlit.capture(step)
+    for x, y in batches():
+        run(x, y)
+    before = [p.tolist() for p in model.parameters()]
+    with pytest.raises(IndexError):
+        run(backlit.tensor(X[:10]), backlit.tensor(Y[:10] + 5))
+    assert [p.tolist() for p in model.parameters()] == before
+    run(*batches()[0])
+
+
+def test_capture_takes_functions() -> None:
+    with pytest.raises(backlit.errors.BacklitError) as error:
+        backlit.capture(3)  # type: ignore[arg-type]
+    assert str(error.value) == "capture: 3 is not a function."
