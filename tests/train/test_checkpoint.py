@@ -13,6 +13,7 @@ import pytest
 
 import backlit
 from backlit import train
+from backlit.compiler.tiers import worker
 from backlit.core.era import realize
 from backlit.train.checkpoint import write_atomically
 from backlit.train.state import random_state, set_random_state
@@ -166,6 +167,7 @@ def test_file_and_folder_are_synced_before_and_after_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Content first, then the name, then the folder that holds the name: in this order."""
+    worker.wait()  # which writes files of its own
     calls: list[str] = []
     sync, replace = os.fsync, os.replace
 
