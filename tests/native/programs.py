@@ -9,7 +9,7 @@ import backlit
 from backlit import config
 from backlit.core.position import trie
 from backlit.native.plan import Plan
-from backlit.native.steps import Kernel, Source, Step
+from backlit.native.steps import ColumnReduction, Kernel, Loop, Source, Step
 
 
 def plans() -> list[Plan]:
@@ -55,7 +55,9 @@ def described(step: Step) -> str:
     """A step in a word or two: what kind, and the primitives in a kernel or in NumPy source."""
     if isinstance(step, (Kernel, Source)):
         return " ".join((type(step).__name__.lower(), *(n.primitive.name for n in step.nodes)))
-    return type(step).__name__.lower()
+    if isinstance(step, ColumnReduction):
+        return f"columns {step.name}"
+    return step.entry if isinstance(step, Loop) else type(step).__name__.lower()
 
 
 def steps(function: Callable[..., Any], *arguments: Any) -> list[str]:

@@ -290,6 +290,7 @@ def test_inputs_read_in_two_ways_are_kept(second: str) -> None:
     assert donations(program, [kernel], lowering, {out.id: 0}, set()) == [(0, 0)]
     kernel.inputs.append(kernel.inputs[0])
     kernel.extents.append(second)
+    kernel.skips.append(0)
     assert donations(program, [kernel], lowering, {out.id: 0}, set()) == []
 
 

@@ -249,3 +249,12 @@ def test_error_messages(make: object, kind: type[Exception], message: str) -> No
     with pytest.raises(kind) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_sums_of_long_rows_are_accurate() -> None:
+    """The rounding error of a sum does not grow with the length of the row."""
+    a = np.full((1, 3_000_001), 0.1, np.float32)
+    total, mean = run(build([Reduce("sum", Input(0)), Reduce("mean", Input(0))]), [a], 1, a.size)
+    exact = a.sum(dtype="float64")
+    np.testing.assert_allclose(total, exact, rtol=1e-6)
+    np.testing.assert_allclose(mean, exact / a.size, rtol=1e-6)

@@ -14,25 +14,47 @@ import backlit
 import backlit.nn.functional as F
 from backlit import config
 from backlit.errors import IndexOutOfRange
-from backlit.native import integers, runtime
+from backlit.native import (
+    batches,
+    columns,
+    copies,
+    indexed,
+    integers,
+    layout,
+    library,
+    philox,
+    runtime,
+)
 from tests.native.programs import hot
 
 
 def test_layout_of_objects_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """This interpreter's objects are laid out as the loop expects; other offsets are noticed."""
-    check = runtime.is_supported.__wrapped__
+    check = layout.is_supported.__wrapped__
     assert check()
-    for name in ("_ARRAY_FLAGS", "_FLOAT_VALUE", "_OBJECT_TYPE"):
+    for name in ("ARRAY_FLAGS", "FLOAT_VALUE", "OBJECT_TYPE", "INT_DIGITS"):
         with monkeypatch.context() as patch:
-            patch.setattr(runtime, name, getattr(runtime, name) + 8)
+            patch.setattr(layout, name, getattr(layout, name) + 8)
             assert not check()
+
+
+def test_other_interpreters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where objects are laid out differently there is no native code, and the reason is told."""
+    monkeypatch.setattr(layout, "is_supported", lambda: False)
+    with pytest.raises(NotImplementedError) as caught:
+        runtime.runtime.__wrapped__()
+    assert str(caught.value) == (
+        "native code needs CPython with its global lock on a 64-bit machine; programs run as "
+        "NumPy source here."
+    )
 
 
 def test_every_entry_has_an_address() -> None:
     """The names by which plans ask for entries are all there."""
     names = ["fused", *integers.entries()]
-    names += [letter + n for letter in "sd" for n in ("gemm", "colsum", "pick", "place")]
-    addresses = [runtime.runtime().entry(name) for name in names]
+    names += [letter + n for letter in "sd" for n in ("gemm", "pick", "place")]
+    names += [n for m in (batches, columns, copies, indexed, philox) for n in m.names()]
+    addresses = [library.address(name) for name in names]
     assert len(set(addresses)) == len(names)
     assert all(addresses)
 

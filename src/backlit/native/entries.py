@@ -7,13 +7,30 @@ threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
-from backlit.native import elementwise, products, vecmath
-from backlit.native.parallel import parallel_address
-from backlit.native.runtime import runtime
-from backlit.native.steps import ColumnSum, Kernel, Lookup, Loop, Product, Step, leading
+from backlit.native import copies, elementwise, philox, products, vecmath
+from backlit.native.batches import DIMENSIONS as BATCH_DIMENSIONS
+from backlit.native.batches import batch_of, matrix_of
+from backlit.native.library import address
+from backlit.native.parallel import parallel_address, serial_address
+from backlit.native.runtime import LONG, WHOLE, runtime
+from backlit.native.steps import (
+    ColumnReduction,
+    Copy,
+    Kernel,
+    Lookup,
+    Loop,
+    Product,
+    Random,
+    Ref,
+    Step,
+    leading,
+)
 from backlit.native.table import Table
+from backlit.native.views import merged
 
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
 _LETTER = {"float32": "s", "float64": "d"}
@@ -23,28 +40,23 @@ _LETTER = {"float32": "s", "float64": "d"}
 # chunks of 5 µs share the work well even while something else keeps the other core busy.
 _PARALLEL = 1_500_000
 _CHUNK = 250_000
+_STRIP = 64  # columns, of which a chunk of a reduction down the columns takes a multiple
+_PARALLEL_PRODUCT = 1 << 21  # multiply-adds of a batch of products, as for single ones
 _WHOLE_LINES = 64  # elements: chunks of flat kernels begin at cache lines
 _BYTES = {"float32": 4, "float64": 8, "bool": 1}
 
 
 def add_entry(step: Step, table: Table) -> Any:
-    """Append the entry of a native step to ``table``; returns the code that it calls, if its
-    own."""
-    if isinstance(step, Kernel):
-        return _kernel(step, table)
-    if isinstance(step, Product):
-        return _product(step, table)
-    if isinstance(step, Loop):
-        return _loop(step, table)
-    if isinstance(step, ColumnSum):
-        return _column_sum(step, table)
-    assert isinstance(step, Lookup)
-    return _lookup(step, table)
+    """Append the entry of a native step to ``table``; returns the code that it calls, if it is
+    its own."""
+    return _ENTRIES[type(step)](step, table)
 
 
 def _kernel(step: Kernel, table: Table) -> Any:
     kernel = elementwise.build(step.expressions, step.cols)
-    inputs = [table.address(v) for v in step.inputs]
+    inputs = [
+        table.address(Ref(v, (), (), skip)) for v, skip in zip(step.inputs, step.skips, strict=True)
+    ]
     outputs = [table.address(v) for v in step.outputs]
     units = step.rows * step.cols if kernel.flat else step.rows
     grain = _grain(step, kernel, units)
@@ -78,23 +90,56 @@ def _grain(step: Kernel, kernel: elementwise.FusedKernel, units: int) -> int:
 
 
 def _product(step: Product, table: Table) -> Any:
-    (m, k), n = step.a.shape, step.b.shape[1]
-    a, b = leading(step.a), leading(step.b)
+    batch = batch_of(step.a, step.b)
+    if not batch:
+        return _matrices(step, table)
+    steps = [(n, a, b) for n, (a, b) in batch]
+    first = Product(matrix_of(step.a), matrix_of(step.b), step.out, step.node)
+    (m, k), n = first.a.shape, first.b.shape[1]
+    a, b = leading(first.a), leading(first.b)
+    assert a is not None
+    assert b is not None
+    letter, size = _LETTER[step.out.dtype.name], step.out.dtype.itemsize
+    steps = [(1, 0, 0)] * (BATCH_DIMENSIONS - len(steps)) + steps
+    count = prod(size for size, *_ in steps)
+    parallel = parallel_address() if count * m * n * k > _PARALLEL_PRODUCT else None
+    at = table.add(address(f"{letter}batch"), count, runtime().entry(letter + "gemm"))
+    for _, *moves in steps:
+        table.add(*(move * size for move in moves))
+    table.add(*(n for n, *_ in steps), m * n * size)
+    table.address(first.a)
+    table.address(first.b)
+    table.address(step.out)
+    table.add(*_gemm_words(m, n, k, a, b))
+    table.call(parallel or serial_address(), at, step)
+    return None
+
+
+def _gemm_words(
+    m: int, n: int, k: int, a: tuple[bool, int], b: tuple[bool, int]
+) -> tuple[int, ...]:
+    """What a call of OpenBLAS needs besides the three addresses."""
+    turned = (_TRANSPOSE if t else _NO_TRANSPOSE for t in (a[0], b[0]))
+    return (m, n, k, a[1], b[1], max(n, 1), *turned)
+
+
+def _matrices(step: Product, table: Table) -> Any:
+    """One product."""
+    left, right = matrix_of(step.a), matrix_of(step.b)
+    (m, k), n = left.shape, right.shape[1]
+    a, b = leading(left), leading(right)
     assert a is not None
     assert b is not None
     chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
     before = table.add(*chosen.before) if chosen and chosen.before else None
-    at = table.address(step.a)
-    table.address(step.b)
+    at = table.address(left)
+    table.address(right)
     table.address(step.out)
     if chosen is not None:
         table.add(*chosen.after)
         table.call(chosen.function, at if before is None else before, step)
         return chosen.code
-    table.add(
-        m, n, k, a[1], b[1], max(n, 1),
-        _TRANSPOSE if a[0] else _NO_TRANSPOSE, _TRANSPOSE if b[0] else _NO_TRANSPOSE,
-    )  # fmt: skip
+    table.add(*_gemm_words(m, n, k, a, b))
     table.call(runtime().entry(_LETTER[step.out.dtype.name] + "gemm"), at, step)
     return None
 
@@ -105,14 +150,46 @@ def _loop(step: Loop, table: Table) -> None:
         table.address(ref)
     table.address(step.out)
     table.add(*step.words)
-    table.call(runtime().entry(step.entry), at, step)
+    table.call(address(step.entry), at, step)
 
 
-def _column_sum(step: ColumnSum, table: Table) -> None:
-    at = table.address(step.x)
+def _columns(step: ColumnReduction, table: Table) -> None:
+    bytes_moved = step.outer * step.rows * step.cols * step.out.dtype.itemsize
+    strip = max(step.cols, 1)
+    if bytes_moved >= _PARALLEL:
+        strip = max(_STRIP, _CHUNK // (step.rows * step.out.dtype.itemsize) // _STRIP * _STRIP)
+    strips = -(-step.cols // strip)
+    count = step.outer * strips
+    parallel = parallel_address() if bytes_moved >= _PARALLEL and count > 1 else None
+    at = table.add(address(f"{step.out.dtype.name}_{step.name}_columns"), count)
+    table.address(step.x)
     table.address(step.out)
-    table.add(step.rows, step.cols)
-    table.call(runtime().entry(_LETTER[step.out.dtype.name] + "colsum"), at, step)
+    table.add(step.rows, step.cols, strips, strip)
+    table.call(parallel or serial_address(), at, step)
+
+
+def _random(step: Random, table: Table) -> None:
+    count = -(-step.out.numel // philox.CHUNK)
+    parallel = parallel_address() if count > 1 else None
+    at = table.add(address(f"{step.out.dtype.name}_uniform"), count)
+    table.number(step.seed, LONG)
+    table.number(step.offset, WHOLE)
+    table.address(step.out)
+    table.add(step.out.numel)
+    table.call(parallel or serial_address(), at, step)
+
+
+def _copy(step: Copy, table: Table) -> None:
+    for part in step.parts:
+        dims = merged(part.source.shape, (part.source.strides, part.strides))
+        words = [w for size, steps in dims for w in (size, *steps)]
+        at = table.address(part.source)
+        table.address(Ref(step.out, (), (), part.offset))
+        table.add(len(part.moves), *(1, 0, 0) * (copies.DIMENSIONS - len(dims)), *words)
+        for number, *rest in part.moves:
+            table.address(number)
+            table.add(*rest)
+        table.call(address(f"copy{step.out.dtype.itemsize}"), at, step)
 
 
 def _lookup(step: Lookup, table: Table) -> None:
@@ -121,3 +198,14 @@ def _lookup(step: Lookup, table: Table) -> None:
     table.address(step.out)
     table.add(step.rows, step.cols, step.ignore, int(any(step.x.strides)))
     table.call(runtime().entry(_LETTER[step.out.dtype.name] + step.name), at, step)
+
+
+_ENTRIES: dict[type, Callable[[Any, Table], Any]] = {
+    Kernel: _kernel,
+    Product: _product,
+    Loop: _loop,
+    ColumnReduction: _columns,
+    Copy: _copy,
+    Random: _random,
+    Lookup: _lookup,
+}

@@ -1,9 +1,9 @@
 """Lowering: a program's nodes become steps, each a native kernel or a piece of NumPy source.
 
-Every value lives in a *buffer*; movement nodes only describe how a buffer is read (`Ref`: shape and
-strides). Elementwise nodes and reductions along the last axis over the same index space form one
-kernel. Which nodes share a kernel follows from their *stage*: a value's stage is how many kernels
-must have run before it, as late as its readers allow.
+Every value lives in a *buffer*; movement nodes only describe how a buffer is read (`Ref`: shape,
+strides, offset). Elementwise nodes and reductions along the last axis over the same index space
+form one kernel. Which nodes share a kernel follows from their *stage*: a value's stage is how many
+kernels must have run before it, as late as its readers allow.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from typing import Any
 from backlit.core.primitive import Elementwise
 from backlit.core.program import Program
 from backlit.core.value import Constant, Node, Result, Scalar, Value
-from backlit.native import integers, scalar
+from backlit.native import batches, scalar
+from backlit.native.batches import batch_of, matrix_of
+from backlit.native.decompose import REDUCTIONS, run_of
 from backlit.native.expression import Call, Const, Graph, Reduce
 from backlit.native.expression import Input as Operand
+from backlit.native.moves import can_read, copy_of, is_random, loop_of
+from backlit.native.prepare import Prepared
 from backlit.native.scalar import FLOATS, NotLowered, Term, lower
 from backlit.native.steps import (
-    ColumnSum,
+    ColumnReduction,
     Kernel,
     Lookup,
-    Loop,
     Product,
+    Random,
     Ref,
     Source,
     Step,
-    contiguous,
     leading,
 )
 
@@ -41,77 +44,74 @@ class Lowering:
     """Assigns every node of a program to a step."""
 
     def __init__(self, program: Program) -> None:
+        prepared = Prepared(program)
         self.program = program
-        self.refs: dict[int, Ref] = {}
+        self.order = prepared.nodes
+        self.views = prepared.views
+        self.is_view = prepared.is_view
         self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
         self.kind: dict[int, str] = {}  # node's first output id → what kind of step
-        self.nodes: dict[int, Node] = {o.id: n for n in program.nodes for o in n.outs}
-        self.places = {n.outs[0].id: i for i, n in enumerate(program.nodes)}
+        self.reasons: dict[str, str] = {}  # name of a card → why a node of it has no native form
+        self.nodes: dict[int, Node] = {o.id: n for n in self.order for o in n.outs}
+        self.places = {n.outs[0].id: i for i, n in enumerate(self.order)}
         self.readers: dict[int, list[Node]] = {}
-        for node in program.nodes:
+        for node in self.order:
             for a in node.args:
                 self.readers.setdefault(a.id, []).append(node)
         self.wanted = {o.id for o in program.outputs}
 
-    # -- what reads what ---------------------------------------------------------------------
-
     def ref(self, value: Value) -> Ref:
         """How ``value`` is read."""
-        found = self.refs.get(value.id)
-        if found is None:
-            shape = tuple(value.shape)
-            found = self.refs[value.id] = Ref(value, shape, contiguous(shape))
-        return found
-
-    def view(self, node: Node) -> Ref | None:
-        """The way to read a movement node's result from its operand's buffer, if there is one."""
-        name = node.primitive.name
-        if name not in ("reshape", "permute", "expand"):
-            return None
-        x = self.ref(node.args[0])
-        shape = tuple(node.outs[0].shape)
-        if name == "permute":
-            return Ref(x.value, shape, tuple(x.strides[d] for d in node.attrs["dims"]))
-        if name == "expand":
-            lead = len(shape) - len(x.shape)
-            strides = (0,) * lead + tuple(
-                s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)
-            )
-            return Ref(x.value, shape, strides)
-        if x.is_contiguous:
-            return Ref(x.value, shape, contiguous(shape))
-        kept = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
-        if [n for n, _ in kept] == [n for n in shape if n != 1]:  # only sizes of 1 come or go
-            steps = iter(s for _, s in kept)
-            return Ref(x.value, shape, tuple(0 if n == 1 else next(steps) for n in shape))
-        return None
+        return self.views.ref(value)
 
     # -- classification -----------------------------------------------------------------------
 
     def classify(self, node: Node) -> str:
-        """What kind of step computes ``node``."""
-        card = node.primitive
-        out = node.outs[0]
-        if self._loop(node) is not None:
+        """What kind of step computes ``node``; "source" notes why."""
+        card, out = node.primitive, node.outs[0]
+        found = self._native_kind(node)
+        if found is not None:
+            return found
+        kinds = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in node.args)
+        if not out.numel:
+            why = "it has no elements"
+        elif any(a.dtype.name not in (*_DTYPES, "int64") for a in (*node.args, *node.outs)):
+            why = "native code computes in float32, float64, bool and int64 only"
+        else:
+            why = "it has no native form for these dtypes and shapes"
+        self.reasons[card.name] = f"{card.name}({kinds}): {why}"
+        return "source"
+
+    def _native_kind(self, node: Node) -> str | None:
+        card, out = node.primitive, node.outs[0]
+        if is_random(node):
+            return "random"
+        if loop_of(node, self.views) is not None:
             return "loop"
+        if copy_of(node, self.views) is not None:
+            return "copy"
         if len(node.outs) > 1 or out.dtype.name not in _DTYPES or out.numel == 0:
-            return "source"
+            return None
         if card.name in ("pick", "place"):
-            return "lookup" if self._is_lookup(node) else "source"
-        if not all(map(_is_operand, node.args)):
-            return "source"
+            return "lookup" if self._is_lookup(node) else None
+        if not all(self._is_operand(a) for a in node.args):
+            return None
         if isinstance(card, Elementwise):
-            return "fused" if self._fits(node) and _expression_exists(node) else "source"
+            return "fused" if self._fits(node) and _expression_exists(node) else None
         if card.name == "convert":
-            return "fused" if out.dtype.name in FLOATS and self._fits(node) else "source"
+            return "fused" if out.dtype.name in FLOATS and self._fits(node) else None
         if card.name in ("softmax", "log_softmax"):
             last = node.attrs["dim"] == out.ndim - 1
-            return "fused" if last and out.dtype.name in FLOATS and self._fits(node) else "source"
-        if card.name in _REDUCTIONS and node.args[0].dtype.name in FLOATS:
+            return "fused" if last and out.dtype.name in FLOATS and self._fits(node) else None
+        if card.name in REDUCTIONS and node.args[0].dtype.name in FLOATS:
             return self._reduction(node)
         if card.name == "matmul" and out.dtype.name in FLOATS:
-            return "product" if self._is_product(node) else "source"
-        return "source"
+            return "product" if self._is_product(node) else None
+        return None
+
+    def _is_operand(self, value: Value) -> bool:
+        """Whether kernels can read ``value``."""
+        return value.dtype.name in _DTYPES and value.numel > 0 and can_read(self.ref(value))
 
     def _fits(self, node: Node) -> bool:
         """Whether each operand is constant, a row, a column or the whole of the index space."""
@@ -121,42 +121,12 @@ class Lowering:
         is_spread = space[-1:] in ((), (1,)) or bool(extents & {"full", "row"})
         return None not in extents and is_spread
 
-    def _reduction(self, node: Node) -> str:
+    def _reduction(self, node: Node) -> str | None:
         x = self.ref(node.args[0])
-        ndim, dims = len(x.shape), node.attrs["dims"]
-        if not x.is_contiguous or not dims:
-            return "source"
-        if dims == tuple(range(ndim - len(dims), ndim)):
-            return "reduce"
-        if node.primitive.name == "sum" and dims == tuple(range(len(dims))):
-            return "colsum"
-        return "source"
-
-    def _loop(self, node: Node) -> Loop | None:
-        """The loop over whole numbers that computes ``node``, if there is one."""
-        out, name = node.outs[0], node.primitive.name
-        refs = [self.ref(a) for a in node.args]
-        if not refs or any(isinstance(a, Scalar) or not a.numel for a in node.args):
+        run = run_of(x.shape, tuple(node.attrs["dims"]))
+        if not x.is_contiguous or run is None:
             return None
-        kinds = {a.dtype.name for a in node.args}
-        if not all(r.is_contiguous for r in refs):
-            return None
-        if name in integers.BINARY and kinds == {"int64"}:
-            steps = tuple(int(prod(r.shape) > 1) for r in refs)
-            if all(prod(r.shape) in (1, out.numel) for r in refs):
-                return Loop(f"int_{name}", refs, (out.numel, *steps), out, node)
-        elif name == "sum" and kinds == {"bool"} and out.numel == 1:
-            return Loop("count", refs, (node.args[0].numel,), out, node)
-        elif name == "convert" and kinds == {"int64"} and out.dtype.name in FLOATS:
-            return Loop(f"{out.dtype.name}_widen", refs, (out.numel,), out, node)
-        elif (
-            name == "argmax"
-            and kinds <= set(FLOATS)
-            and node.attrs["dim"] == len(refs[0].shape) - 1
-        ):
-            words = (out.numel, refs[0].shape[-1])
-            return Loop(f"{node.args[0].dtype.name}_argmax", refs, words, out, node)
-        return None
+        return "reduce" if run[2] == 1 else "columns"
 
     def _is_lookup(self, node: Node) -> bool:
         """Rows of float numbers, one whole-number index each."""
@@ -172,26 +142,15 @@ class Lowering:
         )
 
     def _is_product(self, node: Node) -> bool:
-        return all(len(a.shape) == 2 and leading(self.ref(a)) is not None for a in node.args)
+        refs = [self.ref(a) for a in node.args]
+        if any(len(r.shape) < 2 or leading(matrix_of(r)) is None for r in refs):
+            return False
+        return len(batch_of(refs[0], refs[1])) <= batches.DIMENSIONS
 
     def extent(self, value: Value, space: tuple[int, ...]) -> str | None:
         """How ``value`` varies over ``space``, taken as rows × last dimension; None:
         irregularly."""
-        ref = self.ref(value)
-        lead = len(space) - len(ref.shape)
-        strides = (0,) * lead + tuple(
-            0 if n == 1 else s for n, s in zip(ref.shape, ref.strides, strict=True)
-        )
-        strides = tuple(0 if n == 1 else s for n, s in zip(space, strides, strict=True))
-        if not any(strides):
-            return "scalar"
-        if strides == contiguous(space):
-            return "full"
-        if strides[:-1] == contiguous(space[:-1]) and strides[-1] == 0:
-            return "column"
-        if not any(strides[:-1]) and strides[-1] == 1:
-            return "row"
-        return None
+        return self.views.extent(self.ref(value), space)
 
     # -- stages -------------------------------------------------------------------------------
 
@@ -199,15 +158,15 @@ class Lowering:
         """The index space that a fused node or reduction runs over."""
         if self.kind[node.outs[0].id] != "reduce":
             return tuple(node.outs[0].shape)
-        shape = self.ref(node.args[0]).shape
-        n = len(node.attrs["dims"])
-        return (*shape[: len(shape) - n], prod(shape[len(shape) - n :]))
+        shape, dims = self.ref(node.args[0]).shape, node.attrs["dims"]
+        first = min((d for d in dims if shape[d] != 1), default=len(shape))
+        return (*shape[:first], prod(shape[first:]))
 
     def _joins(self, node: Node, operand: Value) -> bool:
         """Whether ``node`` can be in the kernel that computes ``operand``."""
         ref = self.ref(operand)
         source = ref.value
-        if not isinstance(source, Result):
+        if not isinstance(source, Result) or ref.offset:
             return False
         made_by = self.nodes[source.id]  # not source.node: passes rewrite nodes, never values
         kind = self.kind[made_by.outs[0].id]
@@ -223,13 +182,11 @@ class Lowering:
 
     def stages(self) -> None:
         """Number the nodes: first as early as possible, then as late as their readers allow."""
-        for node in self.program.nodes:
+        for node in self.order:
             first = node.outs[0].id
-            ref = self.view(node)
-            if ref is not None:
+            if first in self.is_view:
                 self.kind[first] = "view"
-                self.refs[first] = ref
-                self.stage[first] = self.stage.get(ref.value.id, 0)
+                self.stage[first] = self.stage.get(self.ref(node.outs[0]).value.id, 0)
                 continue
             self.kind[first] = self.classify(node)
             stage = 0
@@ -241,7 +198,7 @@ class Lowering:
             for out in node.outs:
                 self.stage[out.id] = stage
         latest: dict[int, int] = {}
-        for node in reversed(self.program.nodes):
+        for node in reversed(self.order):
             first = node.outs[0].id
             if self.kind[first] == "view":
                 continue
@@ -259,7 +216,7 @@ class Lowering:
         """The steps of the program, in order."""
         self.stages()
         order: dict[int, list[Node]] = {}
-        for node in self.program.nodes:
+        for node in self.order:
             if self.kind[node.outs[0].id] != "view":
                 order.setdefault(self.stage[node.outs[0].id], []).append(node)
         steps: list[Step] = []
@@ -279,25 +236,39 @@ class Lowering:
                 steps.append(
                     Product(self.ref(node.args[0]), self.ref(node.args[1]), node.outs[0], node)
                 )
-            elif kind == "lookup":
-                x, index = (self.ref(a) for a in node.args)
-                name = node.primitive.name
-                rows, cols = x.shape if name == "pick" else tuple(node.outs[0].shape)
-                ignore = node.attrs["ignore"]
-                steps.append(Lookup(name, x, index, rows, cols, ignore, node.outs[0], node))
-            elif kind == "loop":
-                loop = self._loop(node)
-                assert loop is not None
-                steps.append(loop)
-            elif kind == "colsum":
-                x = self.ref(node.args[0])
-                rows = prod(x.shape[: len(node.attrs["dims"])])
-                steps.append(ColumnSum(x, rows, prod(x.shape) // rows, node.outs[0], node))
-            else:
+            elif kind == "source":
                 sources.append(node)
+            else:
+                steps.append(self._entry(node, kind))
         for space, members in clusters.items():
             steps += self._kernels(space, members)
-        return [*steps, Source(sources)] if sources else steps
+        if sources:
+            names = {n.primitive.name for n in sources}
+            why = {k: v for k, v in self.reasons.items() if k in names}
+            steps.append(Source(sources, why))
+        return steps
+
+    def _entry(self, node: Node, kind: str) -> Step:
+        """The step of a node that is an entry of its own."""
+        name, out = node.primitive.name, node.outs[0]
+        made: Step | None
+        if kind == "lookup":
+            x, index = (self.ref(a) for a in node.args)
+            rows, cols = x.shape if name == "pick" else tuple(out.shape)
+            return Lookup(name, x, index, rows, cols, node.attrs["ignore"], out, node)
+        if kind == "columns":
+            x = self.ref(node.args[0])
+            run = run_of(x.shape, tuple(node.attrs["dims"]))
+            assert run is not None
+            return ColumnReduction(name, x, *run, out, node)
+        if kind == "random":
+            seed, offset = node.args
+            assert isinstance(seed, (Scalar, Constant))
+            assert isinstance(offset, (Scalar, Constant))
+            return Random(seed, offset, out, node)
+        made = copy_of(node, self.views) if kind == "copy" else loop_of(node, self.views)
+        assert made is not None
+        return made
 
     def _kernels(self, space: tuple[int, ...], members: list[Node]) -> list[Kernel]:
         """The kernels of one stage over one space: connected groups together, up to a size."""
@@ -337,7 +308,7 @@ class Lowering:
         kernel = Kernel(prod(space[:-1]), space[-1] if space else 1, nodes=nodes)
         inside = {n.outs[0].id for n in nodes}
         terms: dict[int, Term] = {}
-        numbers: dict[tuple[int, str], int] = {}
+        numbers: dict[tuple[int, str, int], int] = {}
 
         def operand(value: Value, extent: str | None) -> Term:
             ref = self.ref(value)
@@ -352,11 +323,12 @@ class Lowering:
             extent = extent or "full"
             if prod(space) == 1:
                 extent = "scalar"
-            key = (source.id, extent)
+            key = (source.id, extent, ref.offset)
             if key not in numbers:
                 numbers[key] = len(kernel.inputs)
                 kernel.inputs.append(source)
                 kernel.extents.append(extent)
+                kernel.skips.append(ref.offset)
             kind: Any = extent
             return Term(Operand(numbers[key], kind, source.dtype.name), source.dtype.name)
 
@@ -396,12 +368,6 @@ class Lowering:
                 elif out.id not in inside:
                     return True
         return False
-
-
-def _is_operand(value: Value) -> bool:
-    """Whether kernels can read ``value``; numbers from Python reach them as floats."""
-    kinds = FLOATS if isinstance(value, Scalar) else _DTYPES
-    return value.dtype.name in kinds and value.numel > 0
 
 
 def _softmax(x: Term, logarithm: bool) -> Term:

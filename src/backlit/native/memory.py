@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from backlit.core.program import Program
 from backlit.core.value import Input, Value
 from backlit.native.lower import Lowering
-from backlit.native.steps import ColumnSum, Kernel, Lookup, Loop, Product, Source, Step
+from backlit.native.steps import (
+    ColumnReduction,
+    Copy,
+    Kernel,
+    Lookup,
+    Loop,
+    Product,
+    Random,
+    Source,
+    Step,
+)
 
 ALIGNMENT = 64
 _WITH_REDUCTIONS = frozenset({"sum", "amax", "amin", "softmax", "log_softmax"})
@@ -37,16 +47,21 @@ def read(step: Step, lowering: Lowering) -> list[Value]:
         return [step.a.value, step.b.value]
     if isinstance(step, Lookup):
         return [step.x.value, step.index.value]
-    if isinstance(step, ColumnSum):
+    if isinstance(step, ColumnReduction):
         return [step.x.value]
     if isinstance(step, Loop):
         return [r.value for r in step.operands]
+    if isinstance(step, Copy):
+        moved = [lowering.ref(v).value for p in step.parts for v, *_ in p.moves]
+        return [*(p.source.value for p in step.parts), *moved]
+    if isinstance(step, Random):
+        return [step.seed, step.offset]
     return [lowering.ref(a).value for n in step.nodes for a in n.args]
 
 
 def can_fail(step: Step) -> bool:
     """Whether a run may end in ``step`` with an error."""
-    return isinstance(step, (Source, Lookup))
+    return isinstance(step, (Source, Lookup)) or (isinstance(step, Loop) and step.limit is not None)
 
 
 @dataclass(frozen=True)
@@ -151,6 +166,8 @@ def donations(
 def _element_by_element(step: Kernel, v: Value, out: Value) -> bool:
     """Whether the kernel reads ``v`` just where, and in the dtype in which, it writes ``out``."""
     extents = [e for x, e in zip(step.inputs, step.extents, strict=True) if x.id == v.id]
+    if any(skip for x, skip in zip(step.inputs, step.skips, strict=True) if x.id == v.id):
+        return False
     whole = extents == ["full"] or (extents == ["scalar"] and v.numel == 1)
     return whole and v.shape == out.shape and v.dtype is out.dtype
 

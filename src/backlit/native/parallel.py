@@ -1,4 +1,4 @@
-"""An entry of the native loop that runs a body in chunks over the thread pool."""
+"""Entries of the native loop that run a body chunk by chunk: over the thread pool, or in order."""
 
 from __future__ import annotations
 
@@ -18,15 +18,42 @@ define i64 @parallel(ptr %a) {
   call void @parallel_for(ptr %body, ptr %context, i64 %count)
   ret i64 0
 }
+
+define i64 @serial(ptr %a) {
+start:
+  %body = load ptr, ptr %a
+  %count.at = getelementptr i64, ptr %a, i64 1
+  %count = load i64, ptr %count.at
+  %context = getelementptr i64, ptr %a, i64 2
+  br label %next
+
+next:
+  %i = phi i64 [0, %start], [%i.next, %one]
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %one, label %done
+
+one:
+  call void %body(ptr %context, i64 %i)
+  br label %next
+
+done:
+  ret i64 0
+}
 """
 
 
 @functools.cache
 def _library() -> jit.Library:
     imports = {"parallel_for": getattr(threads.pool(), "address", 0)}
-    return jit.engine().load(_SOURCE, ["parallel"], imports=imports)
+    return jit.engine().load(_SOURCE, ["parallel", "serial"], imports=imports)
 
 
 def parallel_address() -> int | None:
-    """The entry's address; None where there is no pool (Windows)."""
+    """The entry that uses the pool; None where there is none (Windows)."""
     return _library().address("parallel") if hasattr(threads.pool(), "address") else None
+
+
+def serial_address() -> int:
+    """The entry that runs chunk after chunk on the calling thread."""
+    return _library().address("serial")

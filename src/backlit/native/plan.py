@@ -26,7 +26,6 @@ from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
 from backlit.native.runtime import COMPLETED, FAILED, runtime
 from backlit.native.steps import (
-    ColumnSum,
     Kernel,
     Lookup,
     Loop,
@@ -97,7 +96,7 @@ class Plan:
         for r in self.returns:
             if r.value.id not in self.out_index or r.shape != tuple(r.value.shape):
                 return None
-            if r.strides != contiguous(r.shape):
+            if r.strides != contiguous(r.shape) or r.offset:
                 return None
             places.append(self.out_index[r.value.id])
         if len(places) == 1:
@@ -174,7 +173,7 @@ class Plan:
                 source = self.lowering.nodes.get(a.id)
                 if source is not None and self.lowering.kind[source.outs[0].id] == "view":
                     stack.append(source)
-        return [n for n in self.program.nodes if n.outs[0].id in found]
+        return [n for n in self.lowering.order if n.outs[0].id in found]
 
     # -- running ------------------------------------------------------------------------------
 
@@ -294,10 +293,11 @@ class Plan:
             array = np.asarray(scalars[v.index], v.dtype.numpy)
         else:
             array = self._array(v, inputs, outputs)
-        if array.shape == ref.shape and ref.strides == contiguous(ref.shape):
+        if array.shape == ref.shape and ref.is_contiguous and not ref.offset:
             return array
         steps = tuple(s * array.itemsize for s in ref.strides)
-        return np.lib.stride_tricks.as_strided(np.ascontiguousarray(array), ref.shape, steps)
+        first = np.ascontiguousarray(array).reshape(-1)[ref.offset :]
+        return np.lib.stride_tricks.as_strided(first, ref.shape, steps)
 
 
 def _plain(x: Any) -> float | int:
@@ -307,9 +307,14 @@ def _plain(x: Any) -> float | int:
 
 def _out_of_range(step: Step) -> Exception:
     """The error for an index that a native kernel refused."""
-    assert isinstance(step, Lookup)
+    assert isinstance(step, (Lookup, Loop))
+    if isinstance(step, Lookup):
+        name, limit, kind = step.name, step.cols, f"{step.cols} classes"
+    else:
+        name, limit = step.node.primitive.name, step.limit or 0
+        kind = f"a dimension of size {limit}"
     return IndexOutOfRange(
-        f"{step.name}: an index is out of bounds for {step.cols} classes (0 to {step.cols - 1}) "
+        f"{name}: an index is out of bounds for {kind} (0 to {limit - 1}) "
         f"[recorded at {step.node.where}]"
     )
 
@@ -318,12 +323,10 @@ def _work(step: Step) -> int:
     if isinstance(step, Kernel):
         return step.rows * step.cols * len(step.nodes)
     if isinstance(step, Product):
-        return step.a.shape[0] * step.a.shape[1] * step.b.shape[1]
-    if isinstance(step, (ColumnSum, Lookup)):
-        return step.rows * step.cols
-    if isinstance(step, Loop):
-        return step.operands[0].value.numel
-    return sum(n.outs[0].numel for n in step.nodes)
+        return step.out.numel * step.a.shape[-1]
+    if isinstance(step, Source):
+        return sum(n.outs[0].numel for n in step.nodes)
+    return sum(v.numel for v in (*(a for a in step.node.args), step.out))
 
 
 def _calibrate() -> int:

@@ -3,8 +3,10 @@
 Each row gets one loop per level of reductions and one for the outputs. A loop takes full vectors
 and then one masked vector for what is left, so an element's value never depends on its position.
 
-Sums run in a fixed order: vectors of a row go round-robin into four accumulators, then accumulators
-and lanes are added pairwise. Neither threads nor chunks change it.
+Sums run in a fixed order. A row is taken in blocks of 4096 elements, whose vectors go round-robin
+into four accumulators; what they come to is added in float64, block after block and then lanes
+pairwise. So the rounding error does not grow with the length of the row, and neither threads nor
+chunks change a bit.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from backlit.native.vector import Lanes, Vec, declare
 _I64 = ir.IntType(64)
 _I8 = ir.IntType(8)
 _PTR = ir.PointerType()
+_BLOCK = 4096  # elements of a row whose sum begins anew
 _ACCUMULATORS = 4  # an addition takes four cycles, so cheap sums need four in flight
 _CHEAP = 8  # vector instructions per element below which that matters
 _NEUTRAL = {"sum": 0.0, "mean": 0.0, "max": -math.inf, "min": math.inf}
@@ -214,24 +217,44 @@ class RowLoops:
                 carried = add(self.b.add(index, _I64(copy * self.width)), carried, None)
             return carried
 
-        index, totals = _I64(0), [zero.ir for zero in neutral] * _ACCUMULATORS
         cost = sum(nodes[r].cost for r in numbers)
-        if cost < _CHEAP:
-            step = _ACCUMULATORS * self.width
-            index, totals = for_range(self.b, index, cols, step, totals, unrolled)
-        totals = self._vectors(index, cols, totals, add, cost >= self.dear)
-        return {r: self._finish(nodes[r], totals[k::count], cols) for k, r in enumerate(numbers)}
 
-    def _finish(self, node: Node, parts: list[Any], cols: Any) -> Vec:
-        """Accumulators and lanes combined pairwise, then copied to all lanes."""
-        combine = COMBINE[node.name]
+        def block(start: Any, totals: list[Any]) -> list[Any]:
+            stop = self.b.add(start, _I64(_BLOCK))
+            stop = self.b.select(self.b.icmp_signed("<", stop, cols), stop, cols)
+            index, parts = start, [zero.ir for zero in neutral] * _ACCUMULATORS
+            if cost < _CHEAP:
+                step = _ACCUMULATORS * self.width
+                index, parts = for_range(self.b, index, stop, step, parts, unrolled)
+            parts = self._vectors(index, stop, parts, add, cost >= self.dear)
+            return [
+                self._total(nodes[r], parts[k::count], totals[k]) for k, r in enumerate(numbers)
+            ]
+
+        starts = [self._totals(nodes[r]).const(_NEUTRAL[nodes[r].name]).ir for r in numbers]
+        beyond = self.b.add(cols, _I64(_BLOCK - 1))
+        _, totals = for_range(self.b, _I64(0), beyond, _BLOCK, starts, block)
+        return {r: self._finish(nodes[r], totals[k], cols) for k, r in enumerate(numbers)}
+
+    def _totals(self, node: Node) -> Lanes:
+        """The lanes in which the results of blocks are combined."""
+        return self.lanes.with_dtype("float64" if node.name in ("sum", "mean") else node.dtype)
+
+    def _total(self, node: Node, parts: list[Any], total: Any) -> Any:
+        """The total with the accumulators of one more block."""
+        combine, lanes = COMBINE[node.name], self._totals(node)
         vectors = [self.lanes.with_dtype(node.dtype).wrap(part) for part in parts]
         while len(vectors) > 1:
             vectors = [combine(*vectors[k : k + 2]) for k in range(0, len(vectors), 2)]
-        vector, width = vectors[0], self.width
+        return combine(lanes.wrap(total), vectors[0].to_dtype(lanes.dtype)).ir
+
+    def _finish(self, node: Node, total: Any, cols: Any) -> Vec:
+        """The lanes combined pairwise, then copied to all lanes."""
+        combine, lanes = COMBINE[node.name], self._totals(node)
+        vector, width = lanes.wrap(total), self.width
         while width > 1:
             width //= 2
-            half = Lanes(self.b, node.dtype, width, False)
+            half = Lanes(self.b, lanes.dtype, width, False)
             low, high = (
                 half.wrap(self._shuffle(vector.ir, range(s, s + width))) for s in (0, width)
             )
@@ -239,6 +262,8 @@ class RowLoops:
         total = self.b.extract_element(vector.ir, ir.IntType(32)(0))
         if node.name == "mean":
             total = self.b.fdiv(total, self.b.sitofp(cols, total.type))
+        if lanes.dtype != node.dtype:
+            total = self.b.fptrunc(total, ir.FloatType())
         return self._splat(total, node.dtype)
 
     def _vectors(

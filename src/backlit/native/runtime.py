@@ -4,51 +4,22 @@ Python hands over three lists: arrays in, arrays out, numbers. The loop reads th
 arrays' data and the numbers straight from the objects, stores them where the kernels look for them,
 and then runs entry after entry. Nothing is looked up by name and nothing is allocated.
 
-The object layouts relied on (list items, array data and flags, float values) are checked once on
-objects of this interpreter; where they differ, programs run as NumPy source.
+The object layouts relied on are those of `layout.py`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from typing import Any
 
-import numpy as np
+from backlit.native import blas, integers, jit, layout
 
-from backlit.native import blas, integers, jit
-
-_LIST_ITEMS = 24  # PyListObject.ob_item
-_ARRAY_DATA = 16  # PyArrayObject.data
-_ARRAY_FLAGS = 64  # PyArrayObject.flags
-_FLOAT_VALUE = 16  # PyFloatObject.ob_fval
-_OBJECT_TYPE = 8  # PyObject.ob_type
-_INT_SIZE = 16  # PyLongObject: how many digits, and the sign
-_INT_DIGITS = 24  # PyLongObject: digits of 30 bits in 32, the lowest first
-_ALIGNED_AND_CONTIGUOUS = 0x0101
-_AND_WRITEABLE = 0x0501
 COMPLETED = 6  # the word of a table that counts completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
 
 SINGLE, DOUBLE, WHOLE, LONG = range(4)
 """What a number is stored as: float32, float64, int64, or 128 bits without a sign."""
-
-# From the word at _INT_SIZE: Python 3.12 keeps the number of digits above three bits, of which the
-# lowest two are 0, 1 (zero) or 2 (negative); before, it was the number itself, with the sign.
-_SIZE_OF_INT = (
-    """\
-  %digits = lshr i64 %size, 3
-  %sign = and i64 %size, 3
-  %is.negative = icmp eq i64 %sign, 2
-"""
-    if sys.version_info >= (3, 12)
-    else """\
-  %is.negative = icmp slt i64 %size, 0
-  %minus.size = sub i64 0, %size
-  %digits = select i1 %is.negative, i64 %minus.size, i64 %size
-"""
-)
 
 # run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
 # patch n - 1 (an array that is not contiguous, or an output that is read-only), n < 0 for number
@@ -64,11 +35,11 @@ _LOOP = f"""
 
 define i64 @run(ptr %inputs, ptr %outputs, ptr %numbers, ptr %table) {{
 start:
-  %in.at = getelementptr i8, ptr %inputs, i64 {_LIST_ITEMS}
+  %in.at = getelementptr i8, ptr %inputs, i64 {layout.LIST_ITEMS}
   %in = load ptr, ptr %in.at
-  %out.at = getelementptr i8, ptr %outputs, i64 {_LIST_ITEMS}
+  %out.at = getelementptr i8, ptr %outputs, i64 {layout.LIST_ITEMS}
   %out = load ptr, ptr %out.at
-  %num.at = getelementptr i8, ptr %numbers, i64 {_LIST_ITEMS}
+  %num.at = getelementptr i8, ptr %numbers, i64 {layout.LIST_ITEMS}
   %num = load ptr, ptr %num.at
   %patches = load ptr, ptr %table
   %n1.at = getelementptr i64, ptr %table, i64 1
@@ -100,9 +71,9 @@ patch.one:
   %items = select i1 %is.in, ptr %in, ptr %out
   %array.at = getelementptr ptr, ptr %items, i64 %p.index
   %array = load ptr, ptr %array.at
-  %flags.at = getelementptr i8, ptr %array, i64 {_ARRAY_FLAGS}
+  %flags.at = getelementptr i8, ptr %array, i64 {layout.ARRAY_FLAGS}
   %flags = load i32, ptr %flags.at
-  %want = select i1 %is.in, i32 {_ALIGNED_AND_CONTIGUOUS}, i32 {_AND_WRITEABLE}
+  %want = select i1 %is.in, i32 {layout.ALIGNED_AND_CONTIGUOUS}, i32 {layout.AND_WRITEABLE}
   %good = and i32 %flags, %want
   %is.good = icmp eq i32 %good, %want
   br i1 %is.good, label %patch.store, label %patch.bad
@@ -111,7 +82,7 @@ patch.bad:
   ret i64 %i.next
 
 patch.store:
-  %data.at = getelementptr i8, ptr %array, i64 {_ARRAY_DATA}
+  %data.at = getelementptr i8, ptr %array, i64 {layout.ARRAY_DATA}
   %data = load ptr, ptr %data.at
   %p.skip.at = getelementptr i64, ptr %p, i64 3
   %p.skip = load i64, ptr %p.skip.at
@@ -135,13 +106,13 @@ number.one:
   %v.kind = load i64, ptr %v.kind.at
   %object.at = getelementptr ptr, ptr %num, i64 %v.index
   %object = load ptr, ptr %object.at
-  %type.at = getelementptr i8, ptr %object, i64 {_OBJECT_TYPE}
+  %type.at = getelementptr i8, ptr %object, i64 {layout.OBJECT_TYPE}
   %type = load ptr, ptr %type.at
   %is.float = icmp eq ptr %type, @float_type
   br i1 %is.float, label %float.read, label %not.float
 
 float.read:
-  %value.at = getelementptr i8, ptr %object, i64 {_FLOAT_VALUE}
+  %value.at = getelementptr i8, ptr %object, i64 {layout.FLOAT_VALUE}
   %float = load double, ptr %value.at
   br label %floating
 
@@ -156,9 +127,9 @@ number.bad:
   ret i64 %minus
 
 whole.read:
-  %size.at = getelementptr i8, ptr %object, i64 {_INT_SIZE}
+  %size.at = getelementptr i8, ptr %object, i64 {layout.INT_SIZE}
   %size = load i64, ptr %size.at
-{_SIZE_OF_INT}  %is.long = icmp eq i64 %v.kind, {LONG}
+{layout.SIZE_OF_INT}  %is.long = icmp eq i64 %v.kind, {LONG}
   %most = select i1 %is.long, i64 5, i64 4
   %too.long = icmp ugt i64 %digits, %most
   br i1 %too.long, label %number.bad, label %digit
@@ -172,7 +143,7 @@ digit:
 
 digit.one:
   %digit.offset = shl i64 %d, 2
-  %digit.from = add i64 %digit.offset, {_INT_DIGITS}
+  %digit.from = add i64 %digit.offset, {layout.INT_DIGITS}
   %digit.at = getelementptr i8, ptr %object, i64 %digit.from
   %digit.value = load i32, ptr %digit.at
   %digit.wide = zext i32 %digit.value to i128
@@ -300,77 +271,6 @@ define i64 @{letter}gemm(ptr %a) {{
 }}
 """
 
-# arguments: {x, out, rows, cols}; out[j] = sum over i of x[i][j], rows in order.
-_COLUMN_SUM = """
-define i64 @{letter}colsum(ptr %a) {{
-start:
-  %x = load ptr, ptr %a
-  %out.at = getelementptr i64, ptr %a, i64 1
-  %out = load ptr, ptr %out.at
-  %rows.at = getelementptr i64, ptr %a, i64 2
-  %rows = load i64, ptr %rows.at
-  %cols.at = getelementptr i64, ptr %a, i64 3
-  %cols = load i64, ptr %cols.at
-  %last = sub i64 %cols, {width}
-  br label %wide
-
-wide:
-  %j = phi i64 [0, %start], [%j.next, %wide.done]
-  %j.next = add i64 %j, {width}
-  %fits = icmp sle i64 %j, %last
-  br i1 %fits, label %wide.rows, label %narrow
-
-wide.rows:
-  %i = phi i64 [0, %wide], [%i.next, %wide.row]
-  %sum = phi <{width} x {type}> [zeroinitializer, %wide], [%sum.next, %wide.row]
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i, %rows
-  br i1 %more, label %wide.row, label %wide.done
-
-wide.row:
-  %base = mul i64 %i, %cols
-  %at = add i64 %base, %j
-  %p = getelementptr {type}, ptr %x, i64 %at
-  %v = load <{width} x {type}>, ptr %p, align {align}
-  %sum.next = fadd <{width} x {type}> %sum, %v
-  br label %wide.rows
-
-wide.done:
-  %q = getelementptr {type}, ptr %out, i64 %j
-  store <{width} x {type}> %sum, ptr %q, align {align}
-  br label %wide
-
-narrow:
-  %c = phi i64 [%j, %wide], [%c.next, %narrow.done]
-  %c.next = add i64 %c, 1
-  %left = icmp slt i64 %c, %cols
-  br i1 %left, label %narrow.rows, label %done
-
-narrow.rows:
-  %r = phi i64 [0, %narrow], [%r.next, %narrow.row]
-  %s = phi {type} [0.0, %narrow], [%s.next, %narrow.row]
-  %r.next = add i64 %r, 1
-  %r.more = icmp slt i64 %r, %rows
-  br i1 %r.more, label %narrow.row, label %narrow.done
-
-narrow.row:
-  %b = mul i64 %r, %cols
-  %d = add i64 %b, %c
-  %e = getelementptr {type}, ptr %x, i64 %d
-  %f = load {type}, ptr %e
-  %s.next = fadd {type} %s, %f
-  br label %narrow.rows
-
-narrow.done:
-  %g = getelementptr {type}, ptr %out, i64 %c
-  store {type} %s, ptr %g
-  br label %narrow
-
-done:
-  ret i64 0
-}}
-"""
-
 # arguments: {x, index, out, rows, cols, ignore}; out[i] = x[i, index[i]], 0 where index[i] =
 # ignore.
 # place: {g, index, out, rows, cols, ignore, step of g: 0 where all rows share one number}.
@@ -488,74 +388,22 @@ done:
 """
 
 
-@functools.cache
-def is_supported() -> bool:
-    """Whether this interpreter lays its objects out as the loop expects."""
-    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
-        return False
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return False
-    array = np.empty((2, 3))
-    holder = [array, 1.5]
-
-    def word(address: int) -> int:
-        return ctypes.c_int64.from_address(address).value
-
-    def flags(a: Any) -> int:
-        return ctypes.c_int32.from_address(id(a) + _ARRAY_FLAGS).value
-
-    return (
-        word(word(id(holder) + _LIST_ITEMS)) == id(array)
-        and word(id(array) + _ARRAY_DATA) == array.ctypes.data
-        and flags(array) & _ALIGNED_AND_CONTIGUOUS == _ALIGNED_AND_CONTIGUOUS
-        and flags(array) & _AND_WRITEABLE == _AND_WRITEABLE
-        and flags(array.T) & 1 == 0
-        and flags(_read_only()) & _AND_WRITEABLE == _ALIGNED_AND_CONTIGUOUS
-        and word(id(holder[1]) + _OBJECT_TYPE) == id(float)
-        and ctypes.c_double.from_address(id(holder[1]) + _FLOAT_VALUE).value == 1.5
-        and all(_whole_number(n) == n for n in (0, 1, -1, 7 << 30 | 5, -(2**63), 2**63 - 1))
-    )
-
-
-def _whole_number(n: int) -> int:
-    """``n`` as the loop reads it."""
-    size = ctypes.c_int64.from_address(id(n) + _INT_SIZE).value
-    if sys.version_info >= (3, 12):
-        count, is_negative = size >> 3, size & 3 == 2
-    else:
-        count, is_negative = abs(size), size < 0
-    if count > 4:
-        return 0
-    digits = (ctypes.c_uint32 * count).from_address(id(n) + _INT_DIGITS)
-    found = sum(d << 30 * k for k, d in enumerate(digits))
-    return -found if is_negative else found
-
-
-def _read_only() -> Any:
-    array = np.empty(3)
-    array.flags.writeable = False
-    return array
-
-
 class Runtime:
     """The linked runtime: the loop and the addresses of its entries."""
 
     def __init__(self) -> None:
-        host = jit.host()
         loops = integers.entries()
-        kinds = (("s", "float", "float32", 4), ("d", "double", "float64", 8))
+        kinds = (("s", "float", 4), ("d", "double", 8))
         parts = [_LOOP, "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
-        for letter, kind, dtype, align in kinds:
+        for letter, kind, align in kinds:
             parts.append(_GEMM.format(letter=letter, type=kind))
-            width = host.width(dtype)
-            parts.append(_COLUMN_SUM.format(letter=letter, type=kind, width=width, align=align))
             parts.append(_PICK.format(letter=letter, type=kind, align=align))
         self.library = jit.engine().load(
             "\n".join([*parts, *loops.values()]),
             [
                 "run",
                 "fused",
-                *(k + n for k in "sd" for n in ("gemm", "colsum", "pick", "place")),
+                *(k + n for k in "sd" for n in ("gemm", "pick", "place")),
                 *loops,
             ],
             imports={
@@ -572,11 +420,20 @@ class Runtime:
         self.run_without_gil = releasing(self.library.address("run"))
 
     def entry(self, name: str) -> int:
-        """The address of an entry: fused, s or d before gemm, colsum, pick, place, or a loop."""
+        """The address of an entry: fused, s or d before gemm, pick, place, or a loop."""
         return self.library.address(name)
 
 
 @functools.cache
 def runtime() -> Runtime:
-    """The runtime of this process."""
+    """The runtime of this process.
+
+    Raises:
+        NotImplementedError: this interpreter's objects are laid out in another way.
+    """
+    if not layout.is_supported():
+        raise NotImplementedError(
+            "native code needs CPython with its global lock on a 64-bit machine; programs run as "
+            "NumPy source here."
+        )
     return Runtime()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backlit.core.value import Node, Value
+from backlit.core.value import Constant, Node, Scalar, Value
 from backlit.native.expression import Expression
 
 
@@ -43,6 +43,7 @@ class Kernel:
     expressions: list[Expression] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
     extents: list[str] = field(default_factory=list)  # how each input varies over rows × cols
+    skips: list[int] = field(default_factory=list)  # elements before the first that is read
     nodes: list[Node] = field(default_factory=list)
 
 
@@ -57,12 +58,37 @@ class Product:
 
 
 @dataclass
-class ColumnSum:
-    """out[j] = Σᵢ x[i, j]."""
+class ColumnReduction:
+    """out[o, j] = the sum, amax or amin over i of x[o, i, j]."""
 
+    name: str
     x: Ref
+    outer: int
     rows: int
     cols: int
+    out: Value
+    node: Node
+
+
+@dataclass
+class Part:
+    """What one copy writes: `source` goes to `offset` and `strides` of the output, in elements.
+
+    moves: numbers known at run time, each with its steps in the source and in the output, and the
+    most that it may be.
+    """
+
+    source: Ref
+    strides: tuple[int, ...]
+    offset: int = 0
+    moves: tuple[tuple[Value, int, int, int], ...] = ()
+
+
+@dataclass
+class Copy:
+    """Elements moved as they are, part after part."""
+
+    parts: list[Part]
     out: Value
     node: Node
 
@@ -83,23 +109,38 @@ class Lookup:
 
 @dataclass
 class Loop:
-    """An entry of the native loop that takes the addresses of its operands, then ``words``."""
+    """An entry of the native loop that takes the addresses of its operands, then ``words``.
+
+    limit: what its indices must be below; None if it has none and cannot fail.
+    """
 
     entry: str
     operands: list[Ref]
     words: tuple[int, ...]
     out: Value
     node: Node
+    limit: int | None = None
+
+
+@dataclass
+class Random:
+    """Uniform numbers in [0, 1) from a seed and an offset."""
+
+    seed: Scalar | Constant
+    offset: Scalar | Constant
+    out: Value
+    node: Node
 
 
 @dataclass
 class Source:
-    """Nodes that run as NumPy source."""
+    """Nodes that run as NumPy source, and why."""
 
     nodes: list[Node]
+    reasons: dict[str, str] = field(default_factory=dict)  # name of a card → why
 
 
-Step = Kernel | Product | ColumnSum | Lookup | Loop | Source
+Step = Kernel | Product | ColumnReduction | Copy | Lookup | Loop | Random | Source
 
 
 def leading(ref: Ref) -> tuple[bool, int] | None:

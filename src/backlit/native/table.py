@@ -93,8 +93,13 @@ class Table:
             return self.add(0)
         return self.add(self.places.arena.ctypes.data + self.places.offsets[v.id] + skip)
 
-    def number(self, v: Scalar, kind: int) -> int:
+    def number(self, v: Scalar | Constant, kind: int) -> int:
         """A word with the address of a cell that will hold a number, stored as ``kind``."""
+        if isinstance(v, Constant):
+            known = int(v.array).to_bytes(16, "little", signed=int(v.array) < 0)
+            words = np.frombuffer(known, np.int64).copy()
+            self.places.keep.append(words)
+            return self.add(words.ctypes.data)
         found = self._numbers.get((v.index, kind))
         if found is None:
             cell = np.zeros(2 if kind == LONG else 1, np.int64)
