@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -278,3 +279,17 @@ def test_capture_takes_functions() -> None:
     with pytest.raises(backlit.errors.BacklitError) as error:
         backlit.capture(3)  # type: ignore[arg-type]
     assert str(error.value) == "capture: 3 is not a function."
+
+
+def add_one(x: backlit.Tensor) -> backlit.Tensor:
+    return x + 1
+
+
+def test_copies_observe_for_themselves() -> None:
+    """A pickled captured function is one of the same function."""
+    run = backlit.capture(add_one)
+    for _ in range(3):
+        run(backlit.zeros(2))
+    made = pickle.loads(pickle.dumps(run))
+    assert made.why == "not called yet"
+    assert made(backlit.zeros(2)).tolist() == [1, 1]

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from backlit.core.era import Era, Interrupted, local, realize
-from backlit.core.tensor import Tensor, extra, realized
-from backlit.core.value import Meta
+from backlit.core.tensor import Tensor, extra, handle
+from backlit.core.value import Meta, Value, meta_of, outside
 from backlit.core.views import mark_stale
 from backlit.errors import BacklitError
 
@@ -108,7 +108,7 @@ class Replay:
         for steps, stage in zip(self.stages, two.stages, strict=True):
             steps.place(stage, two.stages, returned)
         self.had_gradient = [
-            (t, two.had_gradient[id(t)]) for s in self.stages for _, t in s.gradients
+            (t, two.had_gradient[id(t)]) for s in self.stages for _, t, _ in s.gradients
         ]
 
     def _numbers(self, one: Observer, two: Observer) -> None:
@@ -198,7 +198,7 @@ class _Steps:
                     "and pass it as an argument"
                 )
         self.rewritten: list[tuple[int, Tensor]] = []  # output, tensor closed over
-        self.gradients: list[tuple[int, Tensor]] = []  # output, tensor whose gradient it is
+        self.gradients: list[tuple[int, Tensor, Value]] = []  # output, whose gradient, its kind
         self.added_to: list[tuple[Tensor, Tensor]] = []  # a tensor, its gradient that is added to
 
     def place(self, stage: Stage, stages: list[Stage], returned: set[int]) -> None:
@@ -206,12 +206,14 @@ class _Steps:
         closed = {id(t): t for s in stages for t in s.handles if t is not None}
         owners = {id(t._x.grad): t for t in closed.values() if t._x is not None}
         later = {id(t) for s in stages for t in s.handles if t is not None}
+        self.tensors = [t for _, t, _ in self.closed]
+        self.metas = [meta for _, _, meta in self.closed]
         self.added_to = [(owners[id(t)], t) for _, t, _ in self.closed if id(t) in owners]
         for k, t in enumerate(stage.live):
             if id(t) in closed and any(t is c for _, c, _ in self.closed):
                 self.rewritten.append((k, t))
             elif id(t) in owners:
-                self.gradients.append((k, owners[id(t)]))
+                self.gradients.append((k, owners[id(t)], _data_only(t)))
             elif id(t) not in returned and id(t) not in later:
                 raise Refused(
                     f"a tensor of shape {tuple(t.shape)} that it computes is kept elsewhere; "
@@ -222,7 +224,7 @@ class _Steps:
         for t, g in self.added_to:
             if t._x is None or t._x.grad is not g:
                 return False
-        return all(t._var.meta is meta for _, t, meta in self.closed)
+        return [t._var.meta for t in self.tensors] == self.metas
 
     def run(self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]) -> list[Any]:
         """Compute, and hand out what is not returned."""
@@ -258,11 +260,23 @@ class _Steps:
             x.edge = None
             if x.views:
                 mark_stale(t)
-        for k, t in self.gradients:
-            extra(t).grad = realized(outputs[k], t._var.dtype)
+        for k, t, kind in self.gradients:
+            extra(t).grad = _holding(outputs[k], kind)
         if interrupt is not None:
             raise interrupt
         return outputs
+
+
+def _data_only(t: Tensor) -> Value:
+    """What a tensor like ``t`` is, that holds an array and has no history."""
+    return outside(meta_of(t._var.shape, t._var.dtype, False))
+
+
+def _holding(array: Any, kind: Value) -> Tensor:
+    """A tensor of that kind that holds ``array``."""
+    t = handle(None, kind)
+    t._data = array
+    return t
 
 
 def _tensors(out: Any) -> list[Tensor]:
@@ -287,8 +301,8 @@ def _template(out: Any, made: dict[int, tuple[int, int]]) -> Callable[[list[list
                 "results only"
             )
         stage, k = where
-        d = out._var.dtype
-        return lambda results: realized(results[stage][k], d)
+        kind = _data_only(out)
+        return lambda results: _holding(results[stage][k], kind)
     if isinstance(out, dict):
         parts = {key: _template(x, made) for key, x in out.items()}
         return lambda results: {key: part(results) for key, part in parts.items()}
@@ -296,8 +310,8 @@ def _template(out: Any, made: dict[int, tuple[int, int]]) -> Callable[[list[list
         items = [_template(x, made) for x in out]
         if hasattr(out, "_fields"):
             return lambda results: type(out)(*(item(results) for item in items))
-        kind = type(out)
-        return lambda results: kind(item(results) for item in items)
+        of = type(out)
+        return lambda results: of(item(results) for item in items)
     raise Refused(f"it returns {type(out).__name__}; return tensors, or tuples and dicts of them")
 
 
@@ -326,6 +340,9 @@ class Captured(Generic[P, R]):
         self.why = "not called yet"
         self._kinds: dict[Any, _Kind] = {}
         functools.update_wrapper(self, function)
+
+    def __reduce__(self) -> Any:
+        return Captured, (self.function,)  # a copy observes for itself
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         era = local.era

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from backlit import nn, optim
+from backlit.core.capture import capture
 from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.core.tensor import Tensor
@@ -62,10 +63,11 @@ class Trainer:
     scores: list[float] = field(default_factory=list)
     best_score: float = -math.inf
     best_weights: list[Array] | None = None
+    captured: Any = None
 
     # -- the loss -----------------------------------------------------------------------------
 
-    def mean_loss(self, x: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Tensor:
+    def mean_loss(self, x: Tensor, y: Tensor, weight: Tensor | None, total: Any) -> Tensor:
         """The (weighted) mean loss of a batch."""
         losses = self.loss_of(self.network(x), y)
         return losses.mean() if weight is None else (losses * weight).sum() / total
@@ -103,18 +105,28 @@ class Trainer:
         return self.settings.solver in ("adam", "sgd")
 
     def step(self, x: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Tensor:
-        """One optimizer step; nothing is read, so that all of it is one recorded program."""
+        """One optimizer step."""
+        assert self.optimizer is not None
+        if self.decays:
+            self.optimizer.param_groups[0]["weight_decay"] = self.settings.alpha / total
+        if self.captured is None:
+            self.captured = capture(self.whole_step)
+        share = total if weight is None else from_array(np.array(total, x.dtype.numpy))
+        loss: Tensor = self.captured(x, y, weight, share)
+        return loss.detach() if loss.requires_grad else loss
+
+    def whole_step(self, x: Tensor, y: Tensor, weight: Tensor | None, total: Any) -> Tensor:
+        """Gradients and update: one program, whose Python need not run every time."""
         optimizer = self.optimizer
         assert optimizer is not None
         optimizer.zero_grad()
         loss = self.mean_loss(x, y, weight, total)
         if self.decays:
-            optimizer.param_groups[0]["weight_decay"] = self.settings.alpha / total
             loss.backward()
         else:
             (loss + self.penalty() * (self.settings.alpha / total)).backward()
         optimizer.step()
-        return loss.detach()
+        return loss
 
     def epoch(self, samples: Samples, batch_size: int) -> float:
         """All samples once; the mean loss, the penalty included."""
