@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import engine, sklearn_mlp, table, training
+from benchmarks import engine, native_elementwise, sklearn_mlp, table, training
 
 
 def machine() -> str:
@@ -38,6 +38,7 @@ def main(names: list[str]) -> None:
     """Run the sections named (all of them by default)."""
     sections = {
         **engine.SECTIONS,
+        **native_elementwise.SECTIONS,
         **training.SECTIONS,
         **sklearn_mlp.SECTIONS,
         **table.SECTIONS,

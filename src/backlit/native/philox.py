@@ -56,16 +56,17 @@ def _uniform(module: Any, dtype: str) -> None:
     end = b.select(b.icmp_signed("<", end, count), end, count)
 
     def numbers(at: Any) -> list[Any]:
-        block = b.add(offset, b.lshr(at, _I64(2)))
-        words = _block(b, block, keys)
+        """Those of two blocks, of which each alone would leave the multiplier waiting."""
+        first = b.add(offset, b.lshr(at, _I64(2)))
+        words = _blocks(b, [first, b.add(first, _I64(1))], keys)
         return [b.fmul(b.uitofp(b.lshr(w, _I64(shift)), kind), kind(unit)) for w in words]
 
-    def four(at: Any, _: list[Any]) -> list[Any]:
+    def eight(at: Any, _: list[Any]) -> list[Any]:
         for k, number in enumerate(numbers(at)):
             b.store(number, b.gep(out, [b.add(at, _I64(k))], source_etype=kind))
         return []
 
-    at, _ = for_range(b, begin, end, 4, [], four)
+    at, _ = for_range(b, begin, end, 8, [], eight)
     rest = b.icmp_signed("<", at, end)
     with b.if_then(rest):
         for k, number in enumerate(numbers(at)):
@@ -75,21 +76,22 @@ def _uniform(module: Any, dtype: str) -> None:
     b.ret_void()
 
 
-def _block(b: Any, counter: Any, keys: tuple[Any, Any]) -> list[Any]:
-    """The four words of a block."""
-    words = [counter, _I64(0), _I64(0), _I64(0)]
+def _blocks(b: Any, counters: list[Any], keys: tuple[Any, Any]) -> list[Any]:
+    """The words of the blocks, four of each, round by round for all."""
+    blocks = [[counter, _I64(0), _I64(0), _I64(0)] for counter in counters]
     for turn in range(_ROUNDS):
         key = [
             b.add(k, _I64(turn * s & (1 << 64) - 1)) for k, s in zip(keys, _KEY_STEPS, strict=True)
         ]
-        (high0, low0), (high1, low1) = (
-            _product(b, words[2 * k], factor) for k, factor in enumerate(_FACTORS)
-        )
-        words = [
-            b.xor(b.xor(high1, words[1]), key[0]), low1,
-            b.xor(b.xor(high0, words[3]), key[1]), low0,
-        ]  # fmt: skip
-    return words
+        for block, words in enumerate(blocks):
+            (high0, low0), (high1, low1) = (
+                _product(b, words[2 * k], factor) for k, factor in enumerate(_FACTORS)
+            )
+            blocks[block] = [
+                b.xor(b.xor(high1, words[1]), key[0]), low1,
+                b.xor(b.xor(high0, words[3]), key[1]), low0,
+            ]  # fmt: skip
+    return [word for words in blocks for word in words]
 
 
 def _product(b: Any, x: Any, factor: int) -> tuple[Any, Any]:

@@ -93,7 +93,8 @@ class Prepared:
     def _flat(self, value: Value, space: tuple[int, ...], node: Node) -> Value:
         """``value``, or a copy whose elements lie in order; single numbers stay."""
         ref = self.views.ref(value)
-        if ref.is_contiguous or value.numel == 1:
+        is_one_number = node.primitive.name == "place" and ref.strides == (0,)
+        if ref.is_contiguous or value.numel == 1 or is_one_number:
             return value
         return self._copy(value, tuple(value.shape) if value.numel else space, node)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any
 
 from backlit.native import blas, integers, jit, layout
 
