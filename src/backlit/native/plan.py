@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from backlit.core.era import Interrupted
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
+from backlit.native.allocation import LARGE, keep_freed_memory
 from backlit.native.entries import add_entry
 from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
@@ -89,6 +91,8 @@ class Plan:
         self.last = last  # the segment that writes donated arrays
         given = {k for k, _ in self.donors}
         self.own = [(k, spec) for k, spec in enumerate(self.fresh) if spec and k not in given]
+        if any(prod(shape) * dtype.itemsize >= LARGE for _, (shape, dtype) in self.own):
+            keep_freed_memory()
 
     def _picker(self) -> Callable[[list[Any]], Any] | None:
         """How to take the results from the arrays out, if each is one of them as it is."""
