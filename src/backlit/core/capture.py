@@ -13,10 +13,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import numpy as np
+
 from backlit.core.era import Era, Interrupted, local, realize
 from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.value import Meta, Value, meta_of, outside
-from backlit.core.views import mark_stale
+from backlit.core.views import View, mark_stale, mover
 from backlit.errors import BacklitError
 
 P = ParamSpec("P")
@@ -46,9 +48,10 @@ class Refused(Exception):
 class Stage:
     """One flush of an observed call: its program, what entered, and what came out."""
 
-    def __init__(self, program: Any, era: Era, live: list[Tensor]) -> None:
+    def __init__(self, program: Any, era: Era, arrays: list[Any], live: list[Tensor]) -> None:
         self.program = program
         self.handles = list(era.handles)
+        self.arrays = arrays
         self.numbers = list(era.scalars)
         self.live = list(live)
 
@@ -58,14 +61,19 @@ class Observer:
 
     def __init__(self, previous: Observer | None) -> None:
         self.stages: list[Stage] = []
+        self.arrays: list[Any] = []
         # Which tensors had a gradient when the call began: it may be added to, or forgotten.
         self.had_gradient = {} if previous is None else gradients_of(previous)
         self.makers: list[tuple[int, int, Callable[[], Any], Any]] = []
         self.refusal = ""
 
+    def began(self, era: Era) -> None:
+        """A recording is about to be computed; its arrays are held, so that none is written to."""
+        self.arrays = list(era.inputs)
+
     def flushed(self, era: Era, program: Any, live: list[Tensor]) -> None:
         """A recording has been computed."""
-        self.stages.append(Stage(program, era, live))
+        self.stages.append(Stage(program, era, self.arrays, live))
 
     def refuse(self, why: str) -> None:
         """The call cannot be repeated; the first reason counts."""
@@ -175,6 +183,8 @@ class _Steps:
         self.arguments: list[tuple[int, int]] = []  # input, argument
         self.closed: list[tuple[int, Tensor, Meta]] = []  # input, tensor closed over
         self.passed: list[tuple[int, int, int]] = []  # input, stage, output
+        self.constants: list[tuple[int, Any]] = []  # input, array made inside, the same every time
+        self.moved: list[tuple[int, Tensor | int, Any]] = []  # input, base or argument, its view
         self.n_inputs = len(stage.handles)
         made = {
             id(t): (i, k) for i, s in enumerate(two.stages[:index]) for k, t in enumerate(s.live)
@@ -192,14 +202,30 @@ class _Steps:
                 self.closed.append((i, t, t._var.meta))
             elif id(t) in made:
                 self.passed.append((i, *made[id(t)]))
-            else:
-                raise Refused(
-                    f"a tensor of shape {tuple(t.shape)} is made from data inside; make it outside "
-                    "and pass it as an argument"
-                )
+            elif not self._is_view(i, s, t, places, places_before):
+                a, b = first.arrays[i], stage.arrays[i]
+                if _view_of(t) is not None or not np.array_equal(a, b):
+                    raise Refused(
+                        f"a tensor of shape {tuple(t.shape)} is made from data inside that changes;"
+                        " make it outside and pass it as an argument"
+                    )
+                self.constants.append((i, b))
         self.rewritten: list[tuple[int, Tensor]] = []  # output, tensor closed over
         self.gradients: list[tuple[int, Tensor, Value]] = []  # output, whose gradient, its kind
         self.added_to: list[tuple[Tensor, Tensor]] = []  # a tensor, its gradient that is added to
+
+    def _is_view(self, i: int, s: Any, t: Any, places: Any, places_before: Any) -> bool:
+        """Whether input ``i`` is a view, the same each time, of an argument or a closed tensor."""
+        before, now = _view_of(s), _view_of(t)
+        if before is None or now is None or before.moves != now.moves:
+            return False
+        base: Any = places.get(id(now.base))
+        if base is None and now.base is before.base:
+            base = now.base
+        elif base is None or base != places_before.get(id(before.base)):
+            return False
+        self.moved.append((i, base, mover(now.base._var.meta, now.moves)))
+        return True
 
     def place(self, stage: Stage, stages: list[Stage], returned: set[int]) -> None:
         """Find out where each output goes."""
@@ -226,8 +252,10 @@ class _Steps:
                 return False
         return [t._var.meta for t in self.tensors] == self.metas
 
-    def run(self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]) -> list[Any]:
-        """Compute, and hand out what is not returned."""
+    def _entering(
+        self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]
+    ) -> tuple[list[Any], list[Any]]:
+        """The arrays and the numbers that the program takes this time."""
         inputs: list[Any] = [None] * self.n_inputs
         for i, k in self.arguments:
             inputs[i] = args[k]._data
@@ -236,11 +264,20 @@ class _Steps:
             inputs[i] = realize(t) if data is None else data
         for i, s, k in self.passed:
             inputs[i] = results[s][k]
+        for i, array in self.constants:
+            inputs[i] = array
+        for i, base, move in self.moved:
+            inputs[i] = move(realize(args[base] if isinstance(base, int) else base))
         numbers = self.numbers
         if self.varying:
             numbers = numbers.copy()
             for j, maker, index, added in self.varying:
                 numbers[j] = made[maker][index] + added if added else made[maker][index]
+        return inputs, numbers
+
+    def run(self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]) -> list[Any]:
+        """Compute, and hand out what is not returned."""
+        inputs, numbers = self._entering(args, made, results)
         for _, t in self.rewritten:
             t._data = None  # so that the array may be written to, if nobody else holds it
         interrupt = None
@@ -265,6 +302,10 @@ class _Steps:
         if interrupt is not None:
             raise interrupt
         return outputs
+
+
+def _view_of(t: Tensor) -> View | None:
+    return None if t._x is None else t._x.view
 
 
 def _data_only(t: Tensor) -> Value:
@@ -413,7 +454,7 @@ def capture(function: Callable[P, R]) -> Captured[P, R]:
     function does (printing, appending to lists, counting in Python) happens only in the first
     calls. Results are without history; learning rates may be changed between calls.
 
-    A function that looks at values, makes tensors from data, or is not the same each time runs as
+    A function that looks at values, or is not the same each time, runs as
     before; ``function.why`` says why.
 
     >>> import backlit

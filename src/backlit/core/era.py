@@ -193,6 +193,9 @@ class Era:
         if here is not trie.latest:
             trie.used(here)
         interrupt: BaseException | None = None
+        observer = local.observer
+        if observer is not None:
+            observer.began(self)
         self.running = True  # other threads wait: inputs may be overwritten by results
         try:
             outputs = program.runner(self.inputs, self.scalars) if program.outputs else ()
@@ -202,17 +205,11 @@ class Era:
             self.running = False
         for t, array in zip(live, outputs, strict=False):
             t._data = array
-        if local.observer is not None and program.outputs:
-            local.observer.flushed(self, program, live)
+        if observer is not None and program.outputs:
+            observer.flushed(self, program, live)
         if carry:
             self._carry(program, live, outputs)
-        if program.tracked:
-            self._track(program, live, outputs)
-        else:
-            self.inputs = []
-            self.handles = []
-            self.scalars = []
-            self.edges = {}
+        self._close(program, live, outputs)
         if interrupt is not None:
             raise interrupt
 
@@ -241,8 +238,14 @@ class Era:
             t._var = value
         following.here = carried.here
 
-    def _track(self, program: Any, live: list[Tensor], outputs: Any) -> None:
-        """Give results their history, and keep what a backward pass reads."""
+    def _close(self, program: Any, live: list[Tensor], outputs: Any) -> None:
+        """Give results their history, keep what a backward pass reads, and let go of the rest."""
+        if not program.tracked:
+            self.inputs = []
+            self.handles = []
+            self.scalars = []
+            self.edges = {}
+            return
         for i in program.tracked:
             t = live[i]
             x = t._x or extra(t)
@@ -426,10 +429,10 @@ def settle(t: Tensor) -> None:
 
 def realize(t: Tensor) -> Array:
     """The array of ``t``, computed now if it is pending."""
+    if local.observer is not None:
+        local.observer.looked()
     data = t._data
     if data is None:
-        if local.observer is not None:
-            local.observer.looked()
         if t._era is local.era:
             t._era.flush()
         else:

@@ -9,6 +9,7 @@ next use; writing through a view rewrites the base.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,11 @@ def follow(base: Tensor, moves: tuple[Move, ...]) -> Tensor:
 def moved(array: Array, meta: Meta, moves: tuple[Move, ...]) -> Array:
     """The part of ``array``, which is of kind ``meta``, that ``moves`` lead to; it shares
     memory."""
+    return mover(meta, moves)(array)
+
+
+def mover(meta: Meta, moves: tuple[Move, ...]) -> Callable[[Array], Array]:
+    """What ``moves`` do to an array of kind ``meta``, as a function."""
     position = Position(None, None, False)
     source = Input(0, meta, 0)
     position.n_values = position.n_inputs = 1
@@ -306,5 +312,5 @@ def moved(array: Array, meta: Meta, moves: tuple[Move, ...]) -> Array:
         local.era = era
     from backlit.core.era import backend
 
-    found: Array = backend.move_function(tracer.nodes, source, [made._var])(array, [])
-    return found
+    function = backend.move_function(tracer.nodes, source, [made._var])
+    return lambda array: function(array, [])

@@ -51,7 +51,9 @@ class Metric:
 
     def reset(self) -> None:
         """Forget all samples."""
-        self._sums = {}
+        with no_grad():
+            for total in self._sums.values():
+                total.zero_()
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Take in one batch."""
@@ -69,18 +71,20 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__}: a Metric must define compute().")
 
     def total(self, name: str, amount: Any) -> None:
-        """Add a tensor or a number to the sum `name`."""
-        if isinstance(amount, Tensor):
-            amount = amount.to(float64 if amount.dtype.is_floating_point else int64)
-            if name not in self._sums:  # zeros: so that the first batch is recorded as all others
-                self._sums[name] = from_array(np.zeros(amount.shape, amount.dtype.numpy))
-        self._sums[name] = self._sums.get(name, 0) + amount
+        """Add a tensor or a number to the sum `name`, which is kept in place."""
+        is_tensor = isinstance(amount, Tensor)
+        is_real = amount.dtype.is_floating_point if is_tensor else isinstance(amount, float)
+        d = float64 if is_real else int64
+        if name not in self._sums:  # zeros: so that the first batch is recorded as all others
+            shape = tuple(amount.shape) if is_tensor else ()
+            self._sums[name] = from_array(np.zeros(shape, d.numpy))
+        self._sums[name].add_(amount.to(d) if is_tensor else amount)
 
     def sum(self, name: str) -> Any:
         """The sum `name` as a number or an array; 0 if nothing was added."""
-        value = self._sums.get(name, 0)
-        if not isinstance(value, Tensor):
-            return value
+        value = self._sums.get(name)
+        if value is None:
+            return 0
         array = realize(value)
         return array.item() if array.ndim == 0 else np.array(array)
 
@@ -93,16 +97,16 @@ class Metric:
     def clone(self) -> Metric:
         """A metric with the same options that has seen nothing."""
         made = copy.copy(self)
-        made.reset()
+        made._sums = {}
         return made
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far."""
-        return dict(self._sums)
+        return {name: total.clone() for name, total in self._sums.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from sums that `state_dict` gave."""
-        self._sums = dict(state)
+        self._sums = {name: as_tensor(total).clone() for name, total in state.items()}
 
 
 def as_tensor(values: Any) -> Tensor:

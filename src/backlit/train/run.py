@@ -76,12 +76,17 @@ class Run:
             self.optimizer.step(lambda: self._closure(inputs, target, counted))
         else:
             if self._captured is None:
-                repeats = is_built_in(self.model) and is_built_in(self.loss_of)
                 step = self._whole_step
-                self._captured = capture(step) if repeats and not self.metrics else step
+                self._captured = capture(step) if self._is_built_in() else step
             loss, data_loss, penalty = self._captured(*inputs, target)
             self._count(loss, data_loss, penalty, len(target))
         self._note(len(target))
+
+    def _is_built_in(self) -> bool:
+        """Whether a step consists of Backlit's own code, which has no effects besides tensors."""
+        metrics = all(type(metric).__module__ == Metric.__module__ for metric in self.metrics)
+        parts = is_built_in(self.model) and is_built_in(self.loss_of)
+        return metrics and parts and self.penalty is None
 
     def _whole_step(self, *batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         """Gradients and the optimizer's step; no name here holds the output: what nobody holds is
