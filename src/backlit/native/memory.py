@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from backlit.core.program import Program
 from backlit.core.value import Input, Value
 from backlit.native.lower import Lowering
@@ -94,17 +96,23 @@ def lives(steps: list[Step], lowering: Lowering, leaving: Container[int]) -> lis
 
 def place(temporaries: list[Life]) -> tuple[dict[int, int], int]:
     """Offsets by value id, and the arena's size: largest first, each at the lowest free place."""
-    placed: list[tuple[int, int, Life]] = []
+    ordered = sorted(temporaries, key=lambda life: -life.size)
+    first = np.array([life.first for life in ordered], np.int64)
+    last = np.array([life.last for life in ordered], np.int64)
+    begin, end = np.zeros((2, len(ordered)), np.int64)
     offsets: dict[int, int] = {}
-    for life in sorted(temporaries, key=lambda x: -x.size):
-        offset = 0
-        for start, end, other in sorted(placed, key=lambda p: p[:2]):
-            together = other.first <= life.last and life.first <= other.last
-            if together and start < offset + life.size and offset < end:
-                offset = end
-        placed.append((offset, offset + life.size, life))
+    for i, life in enumerate(ordered):
+        together = np.flatnonzero((first[:i] <= life.last) & (last[:i] >= life.first))
+        together = together[np.argsort(begin[together], kind="stable")]
+        taken = np.maximum.accumulate(end[together])  # up to where, before each gap
+        gaps = begin[together] - np.concatenate(([0], taken[:-1]))
+        fits = np.flatnonzero(gaps >= life.size)
+        offset = int(taken[-1]) if taken.size else 0
+        if fits.size:
+            offset = int(taken[fits[0] - 1]) if fits[0] else 0
+        begin[i], end[i] = offset, offset + life.size
         offsets[life.value.id] = offset
-    return offsets, max((end for _, end, _ in placed), default=0)
+    return offsets, int(end.max(initial=0))
 
 
 def updates_last(steps: list[Step], lowering: Lowering) -> list[Step]:
