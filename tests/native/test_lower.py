@@ -15,7 +15,7 @@ from backlit import nn, optim
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor
 from backlit.native.lower import KERNEL_NODES, _card_lowers
-from backlit.native.steps import Kernel
+from backlit.native.steps import Kernel, Source
 from tests.native.programs import cold, described, hot, largest_plan, steps
 
 rng = np.random.default_rng(0)
@@ -269,3 +269,17 @@ def test_kernels_keep_the_order_of_the_program() -> None:
 
     assert "kernel mul tanh mul add" in steps(shared)
     agrees(shared)
+
+
+def test_source_says_why() -> None:
+    """What stays NumPy source names the card, its operands, and the reason."""
+    x, half = given(3, 4), given(2, 2).half()
+    backlit.flush()
+    plan = largest_plan(lambda: ((x * 1.0).sort(1).values, half * 2.0, (x[:0] * 1.0).exp()))
+    reasons = {r for step in plan.steps if isinstance(step, Source) for r in step.reasons}
+    dtypes = "native code computes in float32, float64, bool and int64 only"
+    assert {
+        "argsort(float32[3, 4]): it has no native form for these dtypes and shapes",
+        f"mul(float16[2, 2], float16[]): {dtypes}",
+        "exp(float32[0, 4]): it has no elements",
+    } <= reasons

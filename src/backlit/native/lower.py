@@ -51,7 +51,7 @@ class Lowering:
         self.is_view = prepared.is_view
         self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
         self.kind: dict[int, str] = {}  # node's first output id → what kind of step
-        self.reasons: dict[str, str] = {}  # name of a card → why a node of it has no native form
+        self.reasons: dict[int, str] = {}  # node's first output id → why it has no native form
         self.nodes: dict[int, Node] = {o.id: n for n in self.order for o in n.outs}
         self.places = {n.outs[0].id: i for i, n in enumerate(self.order)}
         self.readers: dict[int, list[Node]] = {}
@@ -79,7 +79,7 @@ class Lowering:
             why = "native code computes in float32, float64, bool and int64 only"
         else:
             why = "it has no native form for these dtypes and shapes"
-        self.reasons[card.name] = f"{card.name}({kinds}): {why}"
+        self.reasons[out.id] = f"{card.name}({kinds}): {why}"
         return "source"
 
     def _native_kind(self, node: Node) -> str | None:
@@ -243,9 +243,7 @@ class Lowering:
         for space, members in clusters.items():
             steps += self._kernels(space, members)
         if sources:
-            names = {n.primitive.name for n in sources}
-            why = {k: v for k, v in self.reasons.items() if k in names}
-            steps.append(Source(sources, why))
+            steps.append(Source(sources, [self.reasons[n.outs[0].id] for n in sources]))
         return steps
 
     def _entry(self, node: Node, kind: str) -> Step:

@@ -134,10 +134,10 @@ class Random:
 
 @dataclass
 class Source:
-    """Nodes that run as NumPy source, and why."""
+    """Nodes that run as NumPy source, and for each of them why."""
 
     nodes: list[Node]
-    reasons: dict[str, str] = field(default_factory=dict)  # name of a card → why
+    reasons: list[str] = field(default_factory=list)
 
 
 Step = Kernel | Product | ColumnReduction | Copy | Lookup | Loop | Random | Source
