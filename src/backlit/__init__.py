@@ -18,7 +18,6 @@ from backlit.autograd.modes import (
 )
 from backlit.compiler import source
 from backlit.core import create
-from backlit.core.capture import capture
 from backlit.core.create import *  # noqa: F403 - listed in its __all__
 from backlit.core.device import device
 from backlit.core.dtypes import (
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
         train,
         utils,
     )
+    from backlit.core.capture import capture
     from backlit.core.printing import set_printoptions
     from backlit.functions import *  # noqa: F403 - listed in its __all__
     from backlit.interop import load, save
@@ -89,6 +89,7 @@ _LAZY = (
 )  # fmt: skip
 _LAZY_NAMES = {
     "interop": ("load", "save"),
+    "core.capture": ("capture",),
     "core.printing": ("set_printoptions",),
     "ops.generator": (
         "Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed",
