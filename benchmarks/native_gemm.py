@@ -1,10 +1,15 @@
-"""Matrix products: generated kernels, OpenBLAS, NumPy and PyTorch, one thread each, in one run.
+"""Matrix products: generated kernels, OpenBLAS and PyTorch, on one thread and on all, in one run.
 
-    python benchmarks/native_gemm.py [float32|float64]
+    python benchmarks/native_gemm.py [float32|float64] [threads] [seconds per size]
 
-Each figure is the median time of a call in µs; the last column compares the generated kernel with
-the best of the others. Generated kernels and OpenBLAS are called through ctypes, so small sizes
-carry about 1 µs of it, as NumPy's and PyTorch's carry their own dispatch.
+The sizes are those of the layers in benchmarks/training.py, for a layer's output (x Wᵀ, "NT"), the
+gradient of its input (g W, "NN") and that of its weight (gᵀ x, "TN"), and a few others. Figures are
+best / median µs of a call, measured in turns so that the machine's moods hit all alike; the last
+column is the best of the others over the generated kernel, in best and median times. Where it stays
+below 1 for other sizes on other machines, `gemm.choose` is the place to say so.
+
+Generated kernels and OpenBLAS are called through ctypes, so small sizes carry about 1 µs of it, as
+PyTorch's carry its dispatch. OpenBLAS has one thread of its own here.
 """
 
 from __future__ import annotations
@@ -20,75 +25,110 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's own copy reads it while it i
 
 import numpy as np
 
-from backlit.native import blas, gemm
+from backlit.native import blas, gemm, gemm_plan, jit, products, threads
 
+# m, k, n, which factors are stored transposed
 SIZES = [
-    (150, 2, 10),
-    (150, 10, 3),
-    (64, 784, 128),
-    (64, 128, 64),
-    (64, 64, 10),
-    (64, 3072, 100),
-    (128, 512, 512),
-    (256, 2048, 2048),
+    (64, 784, 128, "NT"),
+    (128, 64, 784, "TN"),
+    (64, 128, 64, "NT"),
+    (64, 64, 128, "NN"),
+    (64, 64, 128, "TN"),
+    (64, 64, 10, "NT"),
+    (64, 3072, 100, "NT"),
+    (100, 64, 3072, "TN"),
+    (128, 512, 512, "NT"),
+    (128, 512, 512, "NN"),
+    (512, 128, 512, "TN"),
+    (256, 2048, 2048, "NT"),
+    (256, 2048, 2048, "NN"),
+    (2048, 256, 2048, "TN"),
+    (256, 2048, 10, "NT"),
+    (256, 10, 2048, "NN"),
+    (10, 256, 2048, "TN"),
+    (1, 512, 512, "NN"),
+    (4, 2048, 2048, "NT"),
+    (1000, 1000, 10, "NN"),
+    (1024, 1024, 1024, "NN"),
+    (2048, 2048, 2048, "NN"),
 ]
-SECONDS = 0.3  # per size, shared by the contestants
 
 
-def median_times(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median µs of each, measured in turns so that the machine's moods hit all alike."""
+def best_and_median(
+    contestants: dict[str, Callable[[], object]], seconds: float
+) -> dict[str, tuple[float, float]]:
+    """Best and median µs of each, measured in turns of three calls."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times["generated"]) < 5:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times["generated"]) < 9:
         for name, call in contestants.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: 1e6 * median(values) for name, values in times.items()}
+            for _ in range(3):
+                start = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - start)
+    return {name: (1e6 * min(ts), 1e6 * median(ts)) for name, ts in times.items()}
 
 
-def contestants(m: int, k: int, n: int, modes: str, dtype: str) -> dict[str, Callable[[], object]]:
-    transpose_a, transpose_b = modes[0] == "T", modes[1] == "T"
+def entry_call(
+    entry: products.Entry, a: np.ndarray, b: np.ndarray, out: np.ndarray
+) -> Callable[[], object]:
+    """An entry of the native loop, called as the loop does."""
+    addresses = [array.ctypes.data for array in (a, b, out)]
+    words = [*entry.before, *addresses, *entry.after]
+    table = (ctypes.c_int64 * len(words))(*words)
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(entry.function)
+    return lambda: (function(table), entry)  # which keeps its code
+
+
+def contestants(product: gemm_plan.Product, count: int) -> dict[str, Callable[[], object]]:
+    """What is timed, each on `count` threads or, OpenBLAS, on one."""
     generator = np.random.default_rng(0)
-    a = generator.normal(size=(k, m) if transpose_a else (m, k)).astype(dtype)
-    b = generator.normal(size=(n, k) if transpose_b else (k, n)).astype(dtype)
-    out = np.empty((m, n), dtype)
-    kernel = gemm.build(gemm.Product(m, n, k, transpose_a, transpose_b, dtype))
-    generated = kernel.library.function("gemm", None, *[ctypes.c_void_p] * 3)
-    pointers = (a.ctypes.data, b.ctypes.data, out.ctypes.data)
-    openblas = getattr(
-        blas.library(), "scipy_cblas_" + ("sgemm" if dtype == "float32" else "dgemm")
-    )
-    flags = [112 if flag else 111 for flag in (transpose_a, transpose_b)]
-    arguments = (101, *flags, m, n, k, 1.0, pointers[0], a.shape[1], pointers[1], b.shape[1], 0.0)
-    left, right = a.T if transpose_a else a, b.T if transpose_b else b
+    m, n, k = product.m, product.n, product.k
+    a = generator.normal(size=(k, m) if product.transpose_a else (m, k)).astype(product.dtype)
+    b = generator.normal(size=(n, k) if product.transpose_b else (k, n)).astype(product.dtype)
+    out = np.zeros((m, n), product.dtype)
+    generated = products.generated(product)
+    assert generated is not None
+    flags = {"transpose_a": product.transpose_a, "transpose_b": product.transpose_b}
     calls: dict[str, Callable[[], object]] = {
-        "generated": lambda: generated(*pointers),
-        "openblas": lambda: openblas(*arguments, pointers[2], n),
-        "numpy": lambda: np.matmul(left, right, out=out),
+        "generated": entry_call(generated, a, b, out),
+        "openblas": lambda: blas.gemm(a, b, out, **flags),
     }
     try:
         import torch
     except ImportError:
         return calls
-    torch.set_num_threads(1)
-    x, y, z = torch.from_numpy(left), torch.from_numpy(right), torch.from_numpy(np.empty_like(out))
+    torch.set_num_threads(count)
+    x = torch.from_numpy(a.T if product.transpose_a else a)
+    y = torch.from_numpy(b.T if product.transpose_b else b)
+    z = torch.from_numpy(np.zeros_like(out))
     return calls | {"torch": lambda: torch.mm(x, y, out=z)}
 
 
-def main(dtype: str) -> None:
-    print(f"{blas.description()}; {dtype}, one thread; median µs (GFLOP/s)")
-    for m, k, n in SIZES:
-        for modes in ("NN", "NT", "TN"):
-            times = median_times(contestants(m, k, n, modes, dtype))
-            cells = "  ".join(
-                f"{name} {us:9.2f} ({2e-3 * m * n * k / us:3.0f})" for name, us in times.items()
-            )
-            others = min(us for name, us in times.items() if name != "generated")
-            chosen = gemm.choose(gemm.Product(m, n, k, modes[0] == "T", modes[1] == "T", dtype))
-            ratio = others / times["generated"]
-            print(f"{m:4d}×{k:4d}×{n:4d} {modes}  {cells}  ×{ratio:.2f}  {chosen}")
+def main(dtype: str, count: int, seconds: float) -> None:
+    threads.pool().set_num_threads(count)
+    print(f"{blas.description()}; {dtype}, {count} thread(s); best / median µs")
+    for m, k, n, modes in SIZES:
+        product = gemm_plan.Product(m, n, k, modes[0] == "T", modes[1] == "T", dtype)
+        times = best_and_median(contestants(product, count), seconds)
+        cells = "  ".join(f"{name} {b:9.1f} / {c:9.1f}" for name, (b, c) in times.items())
+        ratios = " ".join(
+            f"×{min(v[i] for name, v in times.items() if name != 'generated') / mine:.2f}"
+            for i, mine in enumerate(times["generated"])
+        )
+        cut = gemm_plan.plan(product, jit.host(), threads.default_num_threads())
+        tile = f"{cut.rows}×{cut.panel}, {cut.blocks(product)} block(s)"
+        speed = 2e-3 * product.work / times["generated"][0]
+        print(
+            f"{m:4d}×{k:4d}×{n:4d} {modes}  {cells}  {ratios}  {speed:3.0f} GFLOP/s  "
+            f"{gemm.choose(product)}, {tile}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "float32")
+    arguments = dict(enumerate(sys.argv))
+    default = threads.default_num_threads()
+    main(
+        arguments.get(1, "float32"), int(arguments.get(2, default)), float(arguments.get(3, "0.5"))
+    )

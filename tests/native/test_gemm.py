@@ -1,16 +1,21 @@
-"""Matrix products: OpenBLAS's entry points and the generated kernels, against float64 products."""
+"""Matrix products: OpenBLAS's entry points, the generated kernels and their entries of the native
+loop, against float64 products."""
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
 import itertools
+import sys
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from backlit.native import blas, jit
-from backlit.native.gemm import GemmKernel, Product, build, choose, function, module_text
+from backlit.native import blas, gemm_plan, jit, products, threads
+from backlit.native.gemm import build, choose, function
+from backlit.native.gemm_plan import Plan, Product
 
 Array = np.ndarray
 SIZES = [
@@ -24,6 +29,8 @@ SIZES = [
     (33, 100, 300),
     (64, 128, 784),
     (3, 5, 0),
+    (0, 5, 3),
+    (4, 0, 3),
 ]
 TRANSPOSES = list(itertools.product([False, True], repeat=2))
 
@@ -64,19 +71,86 @@ def test_generated_products(m: int, n: int, k: int, transpose_a: bool, transpose
     assert (guarded[-32:] == 7).all()
 
 
-@pytest.mark.parametrize("vector_bytes, registers", [(16, 16), (32, 16)])
-@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSES)
-def test_narrower_machines(
-    vector_bytes: int, registers: int, transpose_a: bool, transpose_b: bool
-) -> None:
-    """Kernels for AVX2- and NEON-sized registers are right as well."""
-    product = Product(13, 70, 45, transpose_a, transpose_b)
-    host = dataclasses.replace(jit.host(), vector_bytes=vector_bytes, registers=registers)
-    library = jit.engine().load(module_text(product, host), ["gemm"])
-    a, b, out = operands(product)
-    GemmKernel(library, product).run(a, b, out)
-    exact, bound = expected(product, a, b, out)
+def cuts(product: Product, host: jit.Host, generator: np.random.Generator) -> Plan:
+    """The model's cut, with any of its parts changed at random."""
+
+    def any_of(most: int) -> int:
+        return int(generator.integers(1, most + 1))
+
+    plan = gemm_plan.plan(product, host, 2)
+    depth = plan.depth
+    if generator.integers(2):
+        depth = min(max(product.k, 1), any_of(5) * plan.width)
+        while depth < product.k and 0 < product.k % depth < plan.width:
+            depth += 1
+    return dataclasses.replace(
+        plan,
+        depth=depth,
+        pack_a=plan.rows <= plan.width and bool(generator.integers(2)),
+        block_rows=plan.rows * any_of(-(-product.m // plan.rows)),
+        block_columns=plan.panel * any_of(-(-product.n // plan.panel)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_any_cut(seed: int) -> None:
+    """Registers of any size, and any blocks, panels and copies, give the product and nothing
+    else."""
+    generator = np.random.default_rng(seed)
+    m, n, k = (int(x) for x in generator.choice([1, 2, 5, 8, 17, 33, 70, 130, 300], size=3))
+    flags = [bool(x) for x in generator.integers(2, size=3)]
+    dtype = "float64" if seed % 3 == 0 else "float32"
+    product = Product(m, n, k, flags[0], flags[1], dtype, flags[2])
+    host = jit.host()
+    if seed % 4:
+        vector_bytes = min(host.vector_bytes, (16, 32, 64)[seed % 4 - 1])
+        host = dataclasses.replace(host, vector_bytes=vector_bytes, registers=16)
+    a, b, start = operands(product)
+    guarded = np.full(start.size + 64, 7, dtype)
+    out = guarded[32:-32].reshape(start.shape)
+    out[:] = start if product.accumulate else np.nan
+    build(product, cuts(product, host, generator)).run(a, b, out)
+    exact, bound = expected(product, a, b, start)
     assert (np.abs(out - exact) <= bound).all()
+    assert (guarded[:32] == 7).all()
+    assert (guarded[-32:] == 7).all()
+
+
+def test_bits_do_not_depend_on_the_cut() -> None:
+    """Blocks, depth and copies change no bit of a result."""
+    product = Product(70, 100, 300, transpose_b=True)
+    a, b, out = operands(product)
+    build(product).run(a, b, out)
+    generator = np.random.default_rng(0)
+    for _ in range(4):
+        other = np.empty_like(out)
+        build(product, cuts(product, jit.host(), generator)).run(a, b, other)
+        np.testing.assert_array_equal(other, out)
+
+
+def test_parts_of_wider_matrices() -> None:
+    """Rows of A and B may lie further apart than they are long."""
+    product = Product(20, 30, 40, transpose_b=True, lda=50, ldb=45)
+    wide_a, wide_b, out = np.ones((20, 50), "f4"), np.ones((30, 45), "f4"), np.empty((20, 30), "f4")
+    wide_a[:, 40:] = wide_b[:, 40:] = np.nan
+    build(product).run(wide_a, wide_b, out)
+    np.testing.assert_array_equal(out, np.full_like(out, 40))
+
+
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSES)
+def test_what_is_not_finite_spreads(transpose_a: bool, transpose_b: bool) -> None:
+    """NaN and infinities of a row of op(A) or a column of op(B) reach that row and column only, and
+    meet each other as IEEE 754 says."""
+    product = Product(40, 50, 60, transpose_a, transpose_b)
+    a, b, out = operands(product)
+    x, y = (a.T if transpose_a else a), (b.T if transpose_b else b)
+    x[3, 7], x[5, 59], y[0, 49] = np.nan, np.inf, -np.inf
+    y[59, 2] = 0
+    build(product).run(a, b, out)
+    with np.errstate(invalid="ignore"):
+        exact = x.astype("float64") @ y.astype("float64")
+    for kind in (np.isnan, np.isposinf, np.isneginf):
+        np.testing.assert_array_equal(kind(out), kind(exact))
 
 
 def test_rows_do_not_depend_on_the_number_of_rows() -> None:
@@ -128,16 +202,112 @@ def test_openblas_starts_with_one_thread() -> None:
     blas.set_num_threads(1)
 
 
-@pytest.mark.parametrize("n", [10, 2048])
-def test_function_picks_the_chosen_implementation(n: int) -> None:
+@pytest.mark.parametrize(
+    "vector_bytes, product, chosen",
+    [
+        (16, Product(8, 8, 8), "openblas"),
+        (32, Product(512, 512, 512), "generated"),
+        (32, Product(4, 2048, 4), "openblas"),
+        (64, Product(2048, 2048, 2048), "generated"),
+        (64, Product(1, 512, 512), "generated"),
+        (64, Product(1, 512, 512, transpose_b=True), "openblas"),
+    ],
+)
+def test_the_choice(vector_bytes: int, product: Product, chosen: str) -> None:
+    """Generated kernels where they were measured to win, OpenBLAS elsewhere."""
+    assert choose(product, dataclasses.replace(jit.host(), vector_bytes=vector_bytes)) == chosen
+
+
+@pytest.mark.parametrize("m", [1, 40])
+def test_function_picks_the_chosen_implementation(m: int) -> None:
     """Both choices give the product."""
-    product = Product(4, n, 8, transpose_b=True, accumulate=True)
-    generated = n == 10 and jit.host().vector_bytes >= 32
-    assert choose(product) == ("generated" if generated else "openblas")
+    product = Product(m, 100, 300, transpose_b=True, accumulate=True)
     a, b, out = operands(product)
     exact, bound = expected(product, a, b, out)
     function(product)(a, b, out)
     assert (np.abs(out - exact) <= bound).all()
+
+
+def run(entry: products.Entry, a: Array, b: Array, out: Array) -> None:
+    """Run an entry as the native loop does."""
+    addresses = [array.ctypes.data for array in (a, b, out)]
+    words = [*entry.before, *addresses, *entry.after]
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(entry.function)
+    assert function((ctypes.c_int64 * len(words))(*words)) == 0
+
+
+@pytest.fixture
+def pool() -> Iterator[threads.Pool]:
+    """The pool of the process, with its number of threads restored."""
+    made = threads.pool()
+    assert isinstance(made, threads.Pool)
+    before = made.num_threads
+    yield made
+    made.shutdown()
+    made.set_num_threads(before)
+    made.shutdown()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSES)
+@pytest.mark.parametrize("m, n, k", [(64, 10, 64), (130, 260, 300), (300, 1100, 270)])
+def test_threads_do_not_change_bits(
+    pool: threads.Pool, m: int, n: int, k: int, transpose_a: bool, transpose_b: bool, dtype: str
+) -> None:
+    """An entry gives the same bits in every run and for any number of threads: those of the kernel
+    on one thread."""
+    product = Product(m, n, k, transpose_a, transpose_b, dtype)
+    a, b, once = operands(product)
+    function(product)(a, b, once)
+    exact, bound = expected(product, a, b, once)
+    assert (np.abs(once - exact) <= bound).all()
+    strides = (transpose_a, product.lda), (transpose_b, product.ldb)
+    entry = products.entry(m, n, k, *strides, dtype)
+    if entry is None:
+        pytest.skip("one call of OpenBLAS here")
+    for count in (1, 2, 3, 2):
+        pool.set_num_threads(count)
+        out = np.full_like(once, np.nan)
+        run(entry, a, b, out)
+        np.testing.assert_array_equal(out, once)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
+def test_concurrent_products_share_a_scratch(pool: threads.Pool) -> None:
+    """Products on several Python threads take turns with the memory that A is copied to."""
+    product = Product(300, 1100, 270)
+    pool.set_num_threads(2)
+    entry = products.entry(300, 1100, 270, (False, 270), (False, 1100), "float32")
+    assert entry is not None
+
+    def caller(seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        a = generator.normal(size=(300, 270)).astype("float32")
+        b = generator.normal(size=(270, 1100)).astype("float32")
+        once, out = np.empty((300, 1100), "float32"), np.empty((300, 1100), "float32")
+        function(product)(a, b, once)
+        for _ in range(10):
+            run(entry, a, b, out)
+            right.append(bool((out == once).all()))
+
+    right: list[bool] = []
+    callers = [threading.Thread(target=caller, args=(seed,)) for seed in range(3)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert right == [True] * 30
+
+
+def test_a_scratch_is_free_after_a_fork() -> None:
+    """A child does not wait for a thread that it does not have."""
+    scratch = products.Scratch(100)
+    word = ctypes.c_int64.from_address(scratch.lock)
+    word.value = 1
+    scratch.unlock()
+    assert word.value == 0
+    assert scratch.address % 64 == 0
 
 
 def test_error_messages() -> None:

@@ -13,6 +13,9 @@
     elementwise.py   fused kernels: build, run, in chunks, full reductions
     blas.py          OpenBLAS by name and by address, on one thread
     gemm.py          generated matrix products of fixed sizes; which to use where
+    gemm_plan.py     how one is cut into tiles, panels and blocks
+    gemm_blocks.py   the walk over them
+    gemm_tiles.py    the innermost loops, and the packing of panels
     threads.py       one pool of native threads: parallel_for for generated code
     scalar.py        from an op card's scalar function to an expression
     lower.py         from a program's nodes to kernels

@@ -1,33 +1,63 @@
 """Matrix products as entries of the native loop: which kernel, and how it is cut for threads.
 
-Small products run a kernel generated for their sizes, large ones OpenBLAS on blocks of rows or
-columns. The blocks depend on the sizes alone, so results are the same for any number of threads.
+Products run a kernel generated for their sizes where that is faster, small ones on the calling
+thread, others in blocks over the pool; or OpenBLAS, large ones on blocks of rows or columns. What a
+block computes does not depend on which thread does, so results are the same for any number of
+threads.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import os
 from dataclasses import dataclass
 
-from backlit.native import blas, gemm, jit, threads
+import numpy as np
 
-_SERIAL = 1 << 21  # multiply-adds up to which one thread is faster than waking another
-_BLOCK = 1 << 22  # multiply-adds of one block, roughly
+from backlit.native import blas, gemm, jit, threads
+from backlit.native.gemm_plan import Product
+
+_SERIAL = 1 << 21  # multiply-adds up to which OpenBLAS runs on one thread
+_BLOCK = 1 << 22  # multiply-adds of one of its blocks, roughly
 _MOST_BLOCKS = 16
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
 LETTER = {"float32": "s", "float64": "d"}
 
-# {kernel, A, B, C}
 _GENERATED = """
+; {kernel, context …}, context {A, B, C}
 define i64 @generated(ptr %a) {
   %kernel = load ptr, ptr %a
-  %A.at = getelementptr i64, ptr %a, i64 1
-  %A = load ptr, ptr %A.at
-  %B.at = getelementptr i64, ptr %a, i64 2
-  %B = load ptr, ptr %B.at
-  %C.at = getelementptr i64, ptr %a, i64 3
-  %C = load ptr, ptr %C.at
-  call void %kernel(ptr %A, ptr %B, ptr %C)
+  %context = getelementptr i64, ptr %a, i64 1
+  call void %kernel(ptr %context)
+  ret i64 0
+}
+
+; {lock, pack, packs, block, blocks, context …}, context {A, B, C, scratch}
+define i64 @packed(ptr %a) {
+start:
+  %lock = load ptr, ptr %a
+  %pack.at = getelementptr i64, ptr %a, i64 1
+  %pack = load ptr, ptr %pack.at
+  %packs.at = getelementptr i64, ptr %a, i64 2
+  %packs = load i64, ptr %packs.at
+  %block.at = getelementptr i64, ptr %a, i64 3
+  %block = load ptr, ptr %block.at
+  %blocks.at = getelementptr i64, ptr %a, i64 4
+  %blocks = load i64, ptr %blocks.at
+  %context = getelementptr i64, ptr %a, i64 5
+  br label %claim
+claim:
+  %swap = cmpxchg ptr %lock, i64 0, i64 1 acquire monotonic
+  %free = extractvalue { i64, i1 } %swap, 1
+  br i1 %free, label %work, label %wait
+wait:
+  call i32 @sched_yield()
+  br label %claim
+work:
+  call void @parallel_for(ptr %pack, ptr %context, i64 %packs)
+  call void @parallel_for(ptr %block, ptr %context, i64 %blocks)
+  store atomic i64 0, ptr %lock release, align 8
   ret i64 0
 }
 
@@ -42,6 +72,7 @@ define i64 @parallel(ptr %a) {
 }
 
 declare void @parallel_for(ptr, ptr, i64)
+declare i32 @sched_yield()
 """
 
 # context {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B, size}: block i of C, which is
@@ -126,16 +157,48 @@ class Entry:
     code: object
 
 
+class Scratch:
+    """Memory that products copy a factor into, one at a time: a lock, and the bytes."""
+
+    _HEAD = 64  # bytes: the lock has a cache line of its own
+
+    def __init__(self, size: int) -> None:
+        self._memory = np.zeros(size + 2 * self._HEAD, np.uint8)
+        start = self._memory.ctypes.data
+        self.lock = start + -start % self._HEAD
+        self.address = self.lock + self._HEAD
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.unlock)
+
+    def unlock(self) -> None:
+        """In the child of a fork, the thread that held it is gone."""
+        ctypes.c_int64.from_address(self.lock).value = 0
+
+
+@functools.cache
+def _scratch(size: int) -> Scratch:
+    return Scratch(size)
+
+
+def scratch(size: int) -> Scratch:
+    """The scratch of at least so many bytes that all products of about this size share."""
+    return _scratch(1 << (size - 1).bit_length())
+
+
 @functools.cache
 def _library() -> jit.Library:
     pool = threads.pool()
     source = [_GENERATED]
-    imports = {"parallel_for": getattr(pool, "address", 0)}
+    yields = getattr(ctypes.CDLL(None), "sched_yield", None) if os.name == "posix" else None
+    imports = {
+        "parallel_for": getattr(pool, "address", 0),
+        "sched_yield": int(ctypes.cast(yields, ctypes.c_void_p).value or 0) if yields else 0,
+    }
     for letter, kind in (("s", "float"), ("d", "double")):
         source.append(_BLOCKS.format(letter=letter, type=kind, transpose=_TRANSPOSE))
         imports[f"cblas_{letter}gemm"] = blas.address(f"{letter}gemm")
     return jit.engine().load(
-        "\n".join(source), ["generated", "parallel", "sblock", "dblock"], imports=imports
+        "\n".join(source), ["generated", "packed", "parallel", "sblock", "dblock"], imports=imports
     )
 
 
@@ -146,18 +209,13 @@ def entry(
 
     ``a`` and ``b`` say whether a factor is stored transposed, and its leading dimension.
     """
+    product = Product(m, n, k, a[0], b[0], dtype, lda=a[1], ldb=b[1])
+    if gemm.choose(product) == "generated":
+        return generated(product)
+    if product.work <= _SERIAL or not hasattr(threads.pool(), "address"):
+        return None
     library = _library()
-    natural = a[1] == (m if a[0] else k) and b[1] == (k if b[0] else n)
-    product = gemm.Product(m, n, k, a[0], b[0], dtype)
-    work = m * n * k
-    if work <= _SERIAL:
-        if natural and gemm.choose(product) == "generated":
-            kernel = gemm.build(product)
-            return Entry(library.address("generated"), (kernel.address,), (), kernel)
-        return None
-    if not hasattr(threads.pool(), "address"):
-        return None
-    blocks = max(2, min(_MOST_BLOCKS, work // _BLOCK))
+    blocks = max(2, min(_MOST_BLOCKS, product.work // _BLOCK))
     by_rows = m >= n
     size = -(-(m if by_rows else n) // blocks)
     size = -(-size // 16) * 16  # whole vectors
@@ -166,3 +224,25 @@ def entry(
     body = library.address(LETTER[dtype] + "block")
     rest = (m, n, k, a[1], b[1], max(n, 1), *flags, size if by_rows else -size)
     return Entry(library.address("parallel"), (body, count), rest, library)
+
+
+def generated(product: Product) -> Entry | None:
+    """The entry of a generated kernel; None: its copy of A needs the pool, and there is none."""
+    library, kernel = _library(), gemm.build(product)
+    has_pool = hasattr(threads.pool(), "address")
+    if kernel.packs:
+        if not has_pool:
+            return None
+        shared = scratch(kernel.scratch)
+        words = (
+            shared.lock,
+            kernel.pack_address,
+            kernel.packs,
+            kernel.block_address,
+            kernel.blocks,
+        )
+        return Entry(library.address("packed"), words, (shared.address,), (kernel, shared))
+    if kernel.blocks > 1 and has_pool:
+        shares = (kernel.block_address, kernel.blocks)
+        return Entry(library.address("parallel"), shares, (), kernel)
+    return Entry(library.address("generated"), (kernel.address,), (), kernel)
