@@ -12,6 +12,7 @@ pytest.importorskip("llvmlite")
 import backlit
 import backlit.nn.functional as F
 from backlit import config, nn
+from backlit.compiler import tiers
 from backlit.core.tensor import Tensor
 from backlit.errors import IndexOutOfRange
 from backlit.native.steps import Copy
@@ -229,6 +230,19 @@ def test_normalisations(shape: tuple[int, ...]) -> None:
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a.tolist(), b.tolist(), rtol=3e-4, atol=3e-4)
     assert not [s for s in steps(gradients) if s.startswith("source")]
+
+
+def test_unread_statistics_are_not_computed() -> None:
+    """A batch norm whose output nobody reads still moves its statistics, natively."""
+    x = given(6, 5)
+    layer = nn.BatchNorm1d(5, momentum=None)
+    with config.flags(tier="hot"):
+        for _ in range(3):
+            layer(x)
+            backlit.flush()
+    assert not tiers.unexpected
+    assert layer.running_mean is not None
+    np.testing.assert_allclose(layer.running_mean.numpy(), x.numpy().mean(0), rtol=1e-5, atol=1e-6)
 
 
 def test_argmax_along_any_dimension() -> None:

@@ -150,6 +150,20 @@ def test_numbers_of_other_types(first: Any, then: Any) -> None:
             assert y.tolist() == [2.0 + float(number), 4.0 + float(number)]
 
 
+def test_whole_numbers_beyond_64_bits() -> None:
+    """They are floats in arithmetic with floats; with whole numbers, NumPy refuses them."""
+    x, i = backlit.tensor([1.0], dtype=backlit.float64), backlit.tensor([1])
+    with config.flags(tier="hot"):
+        for number in (1, 2**70, 3):
+            assert (x * 1.0 + number).tolist() == [1.0 + number]
+        for number in (1, 2**70, 3):
+            if number < 2**63:
+                assert (i * 1 + number).tolist() == [1 + number]
+                continue
+            with pytest.raises(OverflowError):
+                (i * 1 + number).tolist()
+
+
 def test_index_out_of_range_names_the_line() -> None:
     """A target outside the classes raises IndexError with the line that asked for it."""
     x = backlit.zeros(3, 4)

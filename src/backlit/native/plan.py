@@ -21,7 +21,7 @@ from backlit.compiler.source import Runner
 from backlit.core.era import Interrupted
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
-from backlit.errors import BacklitError, IndexOutOfRange
+from backlit.errors import IndexOutOfRange
 from backlit.native.allocation import LARGE, keep_freed_memory
 from backlit.native.entries import add_entry
 from backlit.native.lower import Lowering
@@ -210,6 +210,8 @@ class Plan:
                 if status:
                     self._run_unusual(status, segment, inputs, outputs, scalars)
             return self._results(inputs, outputs, scalars)
+        except _Refused:  # a whole number beyond 64 bits: NumPy says what is wrong with it
+            return self.cold(inputs, scalars)
         except BaseException as error:
             self._recover(error, inputs, outputs, scalars)
             raise
@@ -260,16 +262,14 @@ class Plan:
             if not outputs[k].flags.carray:
                 outputs[k] = np.empty(*self.fresh[k])  # type: ignore[misc]
         self.odd_numbers = frozenset(
-            i
-            for i, x in enumerate(scalars)
-            if i in self.numbers_read and type(x) not in (float, int, bool)
+            i for i, x in enumerate(scalars) if i in self.numbers_read and _is_odd(x)
         )
         numbers = [_plain(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
         status = self.native.run(id(arrays), id(outputs), id(numbers), segment.address)
         if status >= FAILED:
             raise _out_of_range(segment.steps[status - FAILED])
         if status:
-            raise BacklitError("a native program refused its operands; this is a bug in backlit.")
+            raise _Refused
 
     def _run_piece(
         self, piece: Piece, inputs: list[Any], outputs: list[Any], scalars: list[Any]
@@ -304,9 +304,22 @@ class Plan:
         return np.lib.stride_tricks.as_strided(first, ref.shape, steps)
 
 
+class _Refused(Exception):
+    """Native code cannot read a number; nothing has been written yet."""
+
+
+def _is_odd(x: Any) -> bool:
+    """Whether native code does not read this number as it is."""
+    is_long = type(x) is int and not -(1 << 63) <= x < 1 << 63
+    return is_long or type(x) not in (float, int, bool)
+
+
 def _plain(x: Any) -> float | int:
-    """A number of NumPy's as Python's."""
-    return operator.index(x) if hasattr(x, "__index__") else float(x)
+    """A number that native code reads: of Python's own types, and a float if it is large."""
+    if hasattr(x, "__index__"):
+        x = operator.index(x)
+        return float(x) if _is_odd(x) else x
+    return float(x)
 
 
 def _out_of_range(step: Step) -> Exception:

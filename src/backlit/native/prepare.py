@@ -8,7 +8,7 @@ an elementwise operation) gets a copy that it can; an `expand` to its own shape 
 from __future__ import annotations
 
 from backlit.core.primitive import PRIMITIVES, Elementwise
-from backlit.core.program import Program
+from backlit.core.program import Program, alive_nodes
 from backlit.core.value import Constant, Node, Result, Scalar, Value, meta_of
 from backlit.native.decompose import REDUCTIONS, Decomposer
 from backlit.native.steps import Ref, contiguous, leading
@@ -43,6 +43,8 @@ class Prepared:
         for node in program.nodes:
             for part in self._decomposed(node):
                 self._add(part)
+        # A decomposed node may have had outputs that nothing reads.
+        self.nodes = alive_nodes(self.nodes, program.outputs)
 
     def _add(self, node: Node) -> None:
         out = node.outs[0] if node.outs else None
