@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from backlit import config
 from benchmarks.measure import table
 
 ROUNDS = 3
@@ -47,6 +46,7 @@ def sklearn_mlp() -> str:
         return "scikit-learn is not installed."
     from sklearn.neural_network import MLPClassifier as Theirs
 
+    from backlit import config
     from backlit.sklearn import MLPClassifier as Ours
 
     rows: list[tuple[object, ...]] = []

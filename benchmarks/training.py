@@ -2,132 +2,96 @@
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
-from collections.abc import Callable
-from typing import Any
+from statistics import median
+from typing import NamedTuple
 
-import numpy as np
+from benchmarks import limits
+from benchmarks import networks as nets
+from benchmarks.measure import Times, measured, microseconds, ratio, table, times_faster, turns
+from benchmarks.programs import until_native
 
-from benchmarks.measure import micro, rounds, table
+OURS = ("backlit", "captured")
 
-HAS_TORCH = importlib.util.find_spec("torch") is not None
-HAS_JAX = importlib.util.find_spec("jax") is not None
 
-# name → (sizes, activation, batch size, steps per round, whether it classifies)
-WORKLOADS: dict[str, tuple[tuple[int, ...], str, int, int, bool]] = {
-    "iris 2-10-3": ((2, 10, 3), "Sigmoid", 150, 200, True),
-    "mcycle 1-10-1": ((1, 10, 1), "Sigmoid", 133, 200, False),
-    "cifar 3072-100-10": ((3072, 100, 10), "ReLU", 64, 40, True),
-    "mnist 784-128-64-10": ((784, 128, 64, 10), "ReLU", 64, 60, True),
-    "mlp 512×4-10": ((512, 512, 512, 512, 10), "ReLU", 128, 15, True),
-    "mlp 2048×3-10": ((2048, 2048, 2048, 10), "ReLU", 256, 3, True),
+class Workload(NamedTuple):
+    """A network, its calls per round, and the ratios asked of the plain loop and of capture."""
+
+    network: nets.Network
+    calls: int
+    plain: str
+    captured: str = ""
+
+
+WORKLOADS = {
+    "iris 2-10-3": Workload(nets.IRIS, 200, "≥ 2", "≥ 5"),
+    "mcycle 1-10-1": Workload(nets.MCYCLE, 200, "≥ 1.5", "≥ 4"),
+    "cifar 3072-100-10": Workload(nets.CIFAR, 30, "≥ 1.25"),
+    "mnist 784-128-64-10": Workload(nets.MNIST, 50, "≥ 1.8", "≥ 2.1"),
+    "mlp 512×4-10": Workload(nets.MLP_512, 10, "≥ 1.1"),
+    "mlp 2048×3-10": Workload(nets.MLP_2048, 2, "≥ 1.0"),
 }
-LR, MOMENTUM = 0.01, 0.9
 
 
-def data(sizes: tuple[int, ...], batch: int, classifies: bool) -> tuple[Any, Any]:
-    """Inputs and targets, the same for every contender."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(batch, sizes[0])).astype(np.float32)
-    if classifies:
-        return x, rng.integers(0, sizes[-1], batch)
-    return x, rng.normal(size=(batch, sizes[-1])).astype(np.float32)
-
-
-def torch_step(torch: Any, name: str, compiled: bool = False) -> Callable[[], object]:
-    """The plain PyTorch loop, for PyTorch and for Backlit alike."""
-    sizes, activation, batch, _, classifies = WORKLOADS[name]
-    nn = torch.nn
-    torch.manual_seed(0)
-    layers: list[Any] = []
-    for n, m in itertools.pairwise(sizes):
-        layers += [nn.Linear(n, m), getattr(nn, activation)()]
-    model = nn.Sequential(*layers[:-1])
-    forward = torch.compile(model) if compiled else model
-    criterion = nn.CrossEntropyLoss() if classifies else nn.MSELoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
-    x, y = (torch.tensor(a) for a in data(sizes, batch, classifies))
-
-    def step() -> object:
-        optimizer.zero_grad()
-        loss = criterion(forward(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def jax_step(name: str) -> Callable[[], object]:
-    """The same step as one jitted function with donated parameters."""
-    import jax
-    from jax import numpy as jnp
-
-    sizes, activation, batch, _, classifies = WORKLOADS[name]
-    rng = np.random.default_rng(0)
-    parameters = [
-        (
-            jnp.asarray(rng.uniform(-1, 1, (n, m)).astype(np.float32) / np.sqrt(n)),
-            jnp.zeros(m, jnp.float32),
-        )
-        for n, m in itertools.pairwise(sizes)
-    ]
-    act = jax.nn.sigmoid if activation == "Sigmoid" else jax.nn.relu
-    x, y = (jnp.asarray(a) for a in data(sizes, batch, classifies))
-
-    def loss_of(ps: Any, x: Any, y: Any) -> Any:
-        for w, b in ps[:-1]:
-            x = act(x @ w + b)
-        w, b = ps[-1]
-        out = x @ w + b
-        if classifies:
-            return -jnp.mean(jax.nn.log_softmax(out)[jnp.arange(len(y)), y])
-        return jnp.mean((out - y) ** 2)
-
-    def update(ps: Any, buffers: Any, x: Any, y: Any) -> Any:
-        loss, gs = jax.value_and_grad(loss_of)(ps, x, y)
-        buffers = jax.tree.map(lambda m, g: MOMENTUM * m + g, buffers, gs)
-        return jax.tree.map(lambda p, m: p - LR * m, ps, buffers), buffers, loss
-
-    jitted = jax.jit(update, donate_argnums=(0, 1))
-    state = [parameters, jax.tree.map(jnp.zeros_like, parameters)]
-
-    def step() -> object:
-        state[0], state[1], loss = jitted(state[0], state[1], x, y)
-        return loss.block_until_ready()
-
-    return step
-
-
-def steps() -> str:
-    """The table: microseconds per step, and the best peer's time over ours."""
+def contenders(network: nets.Network) -> dict[str, nets.Call]:
+    """Everybody's step, ours at its speed."""
     import backlit
-    from backlit.compiler.tiers import worker
 
+    plain, captured = (
+        nets.plain_step(backlit, *nets.torch_loss(backlit, network)) for _ in range(2)
+    )
+    made: dict[str, nets.Call] = {"backlit": plain, "captured": backlit.capture(captured)}
+    for step in made.values():
+        until_native(step)
+    if nets.HAS_TORCH:
+        import torch
+
+        made["torch eager"] = nets.plain_step(torch, *nets.torch_loss(torch, network))
+        made |= nets.compiled_steps(*nets.torch_loss(torch, network))
+    if nets.HAS_JAX:
+        made["jax.jit"] = nets.jax_step(network)
+    return made
+
+
+def training() -> str:
+    """Times and ratios; then what the machine would allow."""
+    times: dict[str, Times] = {}
+    for name, workload in WORKLOADS.items():
+        steps = contenders(workload.network)
+        times[name] = turns(steps, calls=workload.calls, repeats=7, warmup=5)
+    peers = measured(times[next(iter(WORKLOADS))])
+    rows: list[tuple[object, ...]] = [
+        (
+            name, *microseconds(times[name], *peers, *OURS),
+            times_faster(ratio(times[name], "backlit")), workload.plain,
+            times_faster(ratio(times[name], "captured")), workload.captured,
+        )
+        for name, workload in WORKLOADS.items()
+    ]  # fmt: skip
+    head = (
+        "µs per step", *peers, "plain loop", "captured",
+        "best peer ÷ plain loop", "asked", "best peer ÷ captured", "asked",
+    )  # fmt: skip
+    return f"{table(head, rows)}\n\n{distance(times)}"
+
+
+def distance(times: dict[str, Times]) -> str:
+    """How far each step is from what the machine would allow."""
+    machine = limits.machine()
+    shown = (*OURS, *measured(times[next(iter(WORKLOADS))]))
     rows: list[tuple[object, ...]] = []
-    for name, (_, _, _, calls, _) in WORKLOADS.items():
-        contenders = {"backlit": torch_step(backlit, name)}
-        if HAS_TORCH:
-            import torch
-
-            contenders["torch"] = torch_step(torch, name)
-            contenders["compile"] = torch_step(torch, name, compiled=True)
-        if HAS_JAX:
-            contenders["jax"] = jax_step(name)
-        for step in contenders.values():  # compile everything before anything is timed
-            for _ in range(4):
-                step()
-        worker.wait()
-        times = rounds(contenders, calls=calls, repeats=5, warmup=3)
-        peers = [times[p] for p in ("torch", "compile", "jax") if p in times]
-        ratio = f"{min(peers) / times['backlit']:.2f}" if peers else ""
-        cells = [
-            micro(times[p]) if p in times else "" for p in ("torch", "compile", "jax", "backlit")
-        ]
-        rows.append((name, *cells, ratio))
-    head = ("step", "torch eager", "torch.compile", "jax.jit", "backlit", "best peer ÷ backlit")
-    return "Microseconds per step, plain loop.\n\n" + table(head, rows)
+    for name, workload in WORKLOADS.items():
+        work = limits.step_work(workload.network)
+        limit = work.seconds(machine)
+        reached = [f"{limit / median(times[name][n]):.0%}" for n in shown]
+        size = (f"{work.flops / 1e6:,.1f}", f"{work.bytes / 1e6:,.2f}")
+        rows.append((name, *size, f"{limit * 1e6:,.1f}", work.bound(machine), *reached))
+    head = ("limit", "MFLOP", "MB", "µs", "by", *(f"{n} reaches" for n in shown))
+    return (
+        "The limit is the larger of FLOPs over the speed of a large matrix product "
+        f"({machine.flops / 1e9:.0f} GFLOP/s, the best of torch's and ours) and bytes over that of "
+        f"a large copy ({machine.bandwidth / 1e9:.1f} GB/s, reads and writes counted). What fits "
+        "in the caches can move faster than that.\n\n" + table(head, rows)
+    )
 
 
-SECTIONS = {"training": steps}
+SECTIONS = {"training": training}
