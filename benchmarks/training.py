@@ -83,7 +83,7 @@ def distance(times: dict[str, Times]) -> str:
         work = limits.step_work(workload.network)
         limit = work.seconds(machine)
         reached = [f"{limit / median(times[name][n]):.0%}" for n in shown]
-        size = (f"{work.flops / 1e6:,.1f}", f"{work.bytes / 1e6:,.2f}")
+        size = (f"{work.flops / 1e6:,.2f}", f"{work.bytes / 1e6:,.2f}")
         rows.append((name, *size, f"{limit * 1e6:,.1f}", work.bound(machine), *reached))
     head = ("limit", "MFLOP", "MB", "µs", "by", *(f"{n} reaches" for n in shown))
     return (
