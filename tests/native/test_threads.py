@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backlit.native import jit, threads
+from backlit.native.once import once
 from backlit.native.threads import Pool, SerialPool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
@@ -191,3 +192,28 @@ def test_the_number_of_threads_is_checked(pool: Pool) -> None:
     with pytest.raises(ValueError) as caught:
         pool.set_num_threads(0)
     assert str(caught.value) == "set_num_threads: need at least 1 thread, got 0."
+
+
+def test_one_pool_whoever_asks_first() -> None:
+    """Threads that ask for the same thing at the same time get the same one, made once."""
+    made: list[object] = []
+    barrier = threading.Barrier(8)
+
+    @once
+    def thing() -> object:
+        time.sleep(0.01)
+        made.append(object())
+        return made[-1]
+
+    def ask(found: list[object]) -> None:
+        barrier.wait()
+        found.append(thing())
+
+    found: list[object] = []
+    asking = [threading.Thread(target=ask, args=(found,)) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert len(made) == 1
+    assert found == made * 8

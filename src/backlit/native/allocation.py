@@ -8,8 +8,9 @@ keep what is freed instead; this asks it to, where that is glibc, once a program
 from __future__ import annotations
 
 import ctypes
-import functools
 import platform
+
+from backlit.native.once import once
 
 LARGE = 1 << 20  # bytes of an array from which page faults are worth avoiding
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -17,7 +18,7 @@ _KEPT = 256 << 20  # bytes at the end of the heap that are not given back
 _LARGEST_KEPT = 32 << 20  # the largest array that glibc lets come from the heap
 
 
-@functools.cache
+@once
 def keep_freed_memory() -> bool:
     """Ask the C library to keep up to 256 MB of freed memory; whether it will."""
     if platform.libc_ver()[0] != "glibc":

@@ -13,16 +13,17 @@ the inner dimension differently, so Backlit keeps it at one thread and cuts larg
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 
 import numpy as np
+
+from backlit.native.once import once
 
 _ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112
 _NAMES = {np.dtype("float32"): "sgemm", np.dtype("float64"): "dgemm"}
 
 
-@functools.cache
+@once
 def library() -> ctypes.CDLL:
     """The loaded library, set to one thread."""
     import scipy_openblas32

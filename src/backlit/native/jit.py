@@ -24,6 +24,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from backlit.native.objectcache import ObjectCache, default_directory
+from backlit.native.once import once
 
 _OPTIMISATION = 2
 
@@ -194,7 +195,7 @@ class Engine:
             return str(self._machine.emit_assembly(module))
 
 
-@functools.cache
+@once
 def engine() -> Engine:
     """The engine of this process, created when first asked for."""
     return Engine(ObjectCache(default_directory()))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 from backlit.native import jit, threads
+from backlit.native.once import once
 
 # {body, count, context …}: body(context, i) for every i below count
 _SOURCE = """
@@ -43,7 +42,7 @@ done:
 """
 
 
-@functools.cache
+@once
 def _library() -> jit.Library:
     imports = {"parallel_for": getattr(threads.pool(), "address", 0)}
     return jit.engine().load(_SOURCE, ["parallel", "serial"], imports=imports)

@@ -17,6 +17,7 @@ import numpy as np
 
 from backlit.native import blas, gemm, jit, threads
 from backlit.native.gemm_plan import Product
+from backlit.native.once import once
 
 _SERIAL = 1 << 21  # multiply-adds up to which OpenBLAS runs on one thread
 _BLOCK = 1 << 22  # multiply-adds of one of its blocks, roughly
@@ -185,7 +186,7 @@ def scratch(size: int) -> Scratch:
     return _scratch(1 << (size - 1).bit_length())
 
 
-@functools.cache
+@once
 def _library() -> jit.Library:
     pool = threads.pool()
     source = [_GENERATED]

@@ -10,9 +10,9 @@ The object layouts relied on are those of `layout.py`.
 from __future__ import annotations
 
 import ctypes
-import functools
 
 from backlit.native import blas, integers, jit, layout
+from backlit.native.once import once
 
 COMPLETED = 6  # the word of a table that counts completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
@@ -423,7 +423,7 @@ class Runtime:
         return self.library.address(name)
 
 
-@functools.cache
+@once
 def runtime() -> Runtime:
     """The runtime of this process.
 

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backlit.native import jit
+from backlit.native.once import once
 
 _SYMBOLS = (
     "pthread_mutex_init",
@@ -368,7 +369,7 @@ def default_num_threads() -> int:
     return os.cpu_count() or 1
 
 
-@functools.cache
+@once
 def pool() -> Pool | SerialPool:
     """The pool of this process, created when first asked for; its threads start at first use."""
     return SerialPool() if sys.platform == "win32" else Pool()
