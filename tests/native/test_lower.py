@@ -283,3 +283,19 @@ def test_source_says_why() -> None:
         f"mul(float16[2, 2], float16[]): {dtypes}",
         "exp(float32[0, 4]): it has no elements",
     } <= reasons
+
+
+def test_numbers_per_row_stay_in_the_kernel_of_their_rows() -> None:
+    """Layer norm and logsumexp are one kernel each: what works on sums of rows belongs to it."""
+    x, w = given(5, 40), given(40)
+    names = "sum div sub mul sum div add sqrt div mul mul"
+    assert steps(lambda: F.layer_norm(x * 1.0, (40,), w)) == [f"kernel mul {names}"]
+    assert steps(lambda: x.logsumexp(1)) == ["kernel amax abs eq where sub exp sum log add"]
+    y, column, row = given(3, 4, 6), given(3, 4), given(4)
+
+    def statistics() -> Any:
+        total = y.sum(2)
+        scaled = (total + column) * 2.0
+        return scaled, y * scaled[..., None], total + row, total.sum(1), y.mean(), y / y.sum()
+
+    agrees(statistics, atol=1e-5)

@@ -51,6 +51,7 @@ class Lowering:
         self.is_view = prepared.is_view
         self.stage: dict[int, int] = {}  # of the node that computes a value, by value id
         self.kind: dict[int, str] = {}  # node's first output id → what kind of step
+        self.homes: dict[int, tuple[int, ...]] = {}  # value of one number per row → the rows' space
         self.reasons: dict[int, str] = {}  # node's first output id → why it has no native form
         self.nodes: dict[int, Node] = {o.id: n for n in self.order for o in n.outs}
         self.places = {n.outs[0].id: i for i, n in enumerate(self.order)}
@@ -156,11 +157,35 @@ class Lowering:
 
     def space_of(self, node: Node) -> tuple[int, ...]:
         """The index space that a fused node or reduction runs over."""
+        home = self.homes.get(node.outs[0].id)
+        if home is not None:
+            return home
         if self.kind[node.outs[0].id] != "reduce":
             return tuple(node.outs[0].shape)
         shape, dims = self.ref(node.args[0]).shape, node.attrs["dims"]
         first = min((d for d in dims if shape[d] != 1), default=len(shape))
         return (*shape[:first], prod(shape[first:]))
+
+    def _settle(self, node: Node) -> None:
+        """Where ``node`` works on results of reductions, one number per row, note whose rows.
+
+        It then belongs to the kernel of the reductions, as do those that read its result there.
+        """
+        out = node.outs[0]
+        space = tuple(out.shape)
+        for a in node.args:
+            ref = self.ref(a)
+            made_by = self.nodes.get(ref.value.id)
+            if made_by is None or not self._is_per_row(made_by):
+                continue
+            home = self.space_of(made_by)
+            fits = {self.extent(x, space) for x in node.args} <= {"full", "scalar"}
+            if fits and out.numel == prod(home[:-1]) == prod(ref.shape) and ref.is_contiguous:
+                self.homes[out.id] = home
+                return
+
+    def _is_per_row(self, node: Node) -> bool:
+        return self.kind.get(node.outs[0].id) == "reduce" or node.outs[0].id in self.homes
 
     def _joins(self, node: Node, operand: Value) -> bool:
         """Whether ``node`` can be in the kernel that computes ``operand``."""
@@ -175,10 +200,13 @@ class Lowering:
         space = self.space_of(node)
         if self.space_of(made_by) != space:
             return False
+        is_per_row = self._is_per_row(made_by)
         if self.kind[node.outs[0].id] == "reduce":
-            return kind == "fused" and ref.is_contiguous
-        want = "full" if kind == "fused" else "column"
-        return self.extent(operand, space) == want or (kind == "fused" and prod(space) == 1)
+            return not is_per_row and ref.is_contiguous
+        if node.outs[0].id in self.homes:
+            return is_per_row and ref.is_contiguous and prod(ref.shape) == prod(space[:-1])
+        want = "column" if is_per_row else "full"
+        return self.extent(operand, space) == want or (not is_per_row and prod(space) == 1)
 
     def stages(self) -> None:
         """Number the nodes: first as early as possible, then as late as their readers allow."""
@@ -189,6 +217,8 @@ class Lowering:
                 self.stage[first] = self.stage.get(self.ref(node.outs[0]).value.id, 0)
                 continue
             self.kind[first] = self.classify(node)
+            if self.kind[first] == "fused":
+                self._settle(node)
             stage = 0
             for a in node.args:
                 source = self.ref(a).value
@@ -338,7 +368,7 @@ class Lowering:
                     Reduce(_REDUCTIONS[node.primitive.name], x.expression), out.dtype.name
                 )
                 continue
-            parts = [operand(a, self.extent(a, space)) for a in node.args]
+            parts = [operand(a, self._extent_in(node, a, space)) for a in node.args]
             if node.primitive.name in ("softmax", "log_softmax"):
                 terms[out.id] = _softmax(parts[0], node.primitive.name == "log_softmax")
             elif node.primitive.name == "convert":
@@ -351,6 +381,13 @@ class Lowering:
                 kernel.outputs.append(out)
                 kernel.expressions.append(terms[out.id].expression)
         return kernel
+
+    def _extent_in(self, node: Node, operand: Value, space: tuple[int, ...]) -> str | None:
+        """How an operand of ``node`` varies over the space of a kernel."""
+        if node.outs[0].id not in self.homes:
+            return self.extent(operand, space)
+        own = self.extent(operand, tuple(node.outs[0].shape))
+        return "column" if own == "full" else own
 
     def _read_outside(self, value: Value, inside: set[int]) -> bool:
         """Whether a node outside of ``inside`` reads ``value``, directly or through views."""
