@@ -363,7 +363,10 @@ class SerialPool:
 
 
 def default_num_threads() -> int:
-    """The cores that this process may use."""
+    """OMP_NUM_THREADS, else the cores that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
