@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -284,3 +284,51 @@ def test_threads_share_the_compiler() -> None:
         assert {t.plan is not None for t in tiered()} == {True}
     compilers = [t for t in threading.enumerate() if t.name == "backlit-compiler"]
     assert len(compilers) == 1
+
+
+@needs_native
+def test_worker_is_busy_while_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From when a program is handed in until it is compiled; progress bars ask."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(self: Tiered) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    worker.wait()
+    assert not worker.is_busy
+    monkeypatch.setattr(Tiered, "compile", slow)
+    with config.flags(tier="auto"):
+        backlit.flush()
+        compute()
+        compute()
+        assert begun.wait(10)
+        assert worker.is_busy
+        go_on.set()
+        worker.wait()
+    assert not worker.is_busy
+
+
+def test_watched_programs_go_through_the_observer() -> None:
+    """Runs and compilations are the observer's to do, until it is taken away."""
+    seen: list[str] = []
+
+    class Observer:
+        def run(self, tiered: Tiered, inputs: list[Any], scalars: list[Any]) -> Any:
+            seen.append("run")
+            return tiered.choose()(inputs, scalars)
+
+        def compile(self, tiered: Tiered, compile: Callable[[Tiered], None]) -> None:
+            seen.append("compile")
+            compile(tiered)
+
+    with config.flags(tier="hot"):
+        backlit.flush()
+        tiers.watch(Observer())
+        try:
+            compute()
+        finally:
+            tiers.watch(None)
+        assert seen == ["run", "compile"]
+        compute()
+        assert seen == ["run", "compile"]

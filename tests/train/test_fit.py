@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ import pytest
 
 import backlit
 from backlit import nn, optim, train
+from backlit.compiler.tiers import worker
 from backlit.core.position import trie
 from backlit.data import DataLoader, IterableDataset, Subset, TensorDataset, iris
 from backlit.optim import lr_scheduler
-from backlit.train.progress import Bar, Lines, Progress, as_progress, summary
+from backlit.train.progress import Bar, Lines, Progress, as_progress, pace, summary
 
 RNG = np.random.default_rng(0)
 X = backlit.tensor(RNG.normal(size=(40, 3)).astype(np.float32))
@@ -423,6 +425,19 @@ def test_bar_in_a_terminal() -> None:
     assert "samples/s" in text.getvalue()
     assert "mae" in text.getvalue()
     assert "a [note]" in text.getvalue()
+
+
+def test_bar_says_that_programs_are_being_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the compiler works, the bar names it instead of a speed that will not last."""
+    worker.wait()
+    run: Any = SimpleNamespace(epoch=1, epochs=3, samples_per_s=lambda: 1234.5)
+    monkeypatch.setattr(worker, "_working", True)
+    assert pace(run) == "compiling"
+    run.epoch = 3  # what is said last is what was reached
+    assert pace(run) == "1,234 samples/s"
+    monkeypatch.setattr(worker, "_working", False)
+    run.epoch = 1
+    assert pace(run) == "1,234 samples/s"
 
 
 def test_summary_leaves_out_what_is_no_number() -> None:

@@ -14,7 +14,8 @@ import sys
 import threading
 import weakref
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -44,16 +45,20 @@ class Tiered:
         plan = self.plan
         if plan is not None:
             return plan(inputs, scalars)
+        return self.choose()(inputs, scalars)
+
+    def choose(self) -> Any:
+        """What a program without a plan runs as now: NumPy source, or a plan made at once."""
         self.runs += 1
         tier = config.get("tier")
         if tier != "cold" and self.failure is None:
             if tier == "hot":
                 self.compile()
                 if self.plan is not None:
-                    return self.plan(inputs, scalars)
+                    return self.plan
             elif self.runs == RUNS_BEFORE_HOT:
                 worker.submit(self)
-        return self.cold(inputs, scalars)
+        return self.cold
 
     def compile(self) -> None:
         """Make the native form, or note why there is none."""
@@ -71,6 +76,39 @@ class Tiered:
             unexpected.append(self.failure)
         else:
             self.plan = Compared(plan, self.cold, self.program) if config.get("compare") else plan
+
+
+class Observer(Protocol):
+    """What runs and compiles programs while they are watched."""
+
+    def run(self, tiered: Tiered, inputs: list[Any], scalars: list[Any]) -> Any:
+        """Run a program."""
+
+    def compile(self, tiered: Tiered, compile: Callable[[Tiered], None]) -> None:
+        """Call ``compile(tiered)``."""
+
+
+_own_run, _own_compile = Tiered.__call__, Tiered.compile
+
+
+def watch(observer: Observer | None) -> None:
+    """Have every program run and compiled through ``observer``; None ends that.
+
+    The methods themselves are exchanged, so that a run asks nothing while nobody watches.
+    """
+    if observer is None:
+        Tiered.__call__ = _own_run  # type: ignore[method-assign]
+        Tiered.compile = _own_compile  # type: ignore[method-assign]
+        return
+
+    def run(tiered: Tiered, inputs: list[Any], scalars: list[Any]) -> Any:
+        return observer.run(tiered, inputs, scalars)
+
+    def compile(tiered: Tiered) -> None:
+        observer.compile(tiered, _own_compile)
+
+    Tiered.__call__ = run  # type: ignore[method-assign, assignment]
+    Tiered.compile = compile  # type: ignore[method-assign, assignment]
 
 
 unexpected: deque[str] = deque(maxlen=100)
@@ -133,6 +171,12 @@ class Worker:
         self._queue: queue.SimpleQueue[weakref.ref[Tiered] | threading.Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._working = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a program is being compiled, or waits for its turn."""
+        return self._working or not self._queue.empty()
 
     def submit(self, tiered: Tiered) -> None:
         """Have ``tiered`` compiled when its turn comes."""
@@ -157,10 +201,12 @@ class Worker:
             if isinstance(job, threading.Event):
                 job.set()
                 continue
+            self._working = True
             tiered = job()
             if tiered is not None:
                 tiered.compile()
             del tiered
+            self._working = False
 
 
 worker = Worker()

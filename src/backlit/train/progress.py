@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from backlit.compiler.tiers import worker
+
 if TYPE_CHECKING:
     from backlit.train.run import Run
 
@@ -79,7 +81,7 @@ class Bar(Progress):
         self._bar.start()
 
     def step(self, run: Run) -> None:
-        text = f"loss {run.losses.mean():.4f}  {self._scores}{run.samples_per_s():,.0f} samples/s"
+        text = f"loss {run.losses.mean():.4f}  {self._scores}{pace(run)}"
         epoch = f"{min(run.epoch + 1, run.epochs)}/{run.epochs}"
         self._bar.update(self._task, completed=run.step, epoch=epoch, text=text)
 
@@ -133,6 +135,14 @@ def summary(row: dict[str, Any]) -> str:
         if name not in skipped and isinstance(value, float)
     ]
     return "  ".join([*shown, f"{row['samples_per_s']:,.0f} samples/s"])
+
+
+def pace(run: Run) -> str:
+    """Samples per second; while programs are being compiled, that they are: it will get faster."""
+    is_over = run.epoch >= run.epochs
+    if worker.is_busy and not is_over:
+        return "compiling"
+    return f"{run.samples_per_s():,.0f} samples/s"
 
 
 def time_left(run: Run) -> str:
