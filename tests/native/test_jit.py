@@ -104,3 +104,29 @@ def test_importing_the_package_loads_no_llvm() -> None:
     code = "import sys, backlit.native; print('llvmlite' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_functions_are_found_by_address() -> None:
+    """A loaded function is known by where it starts; its IR can be had though code was cached."""
+    text = "define i64 @three() {\n  ret i64 3\n}\n"
+    calls: list[int] = []
+
+    def source() -> str:
+        calls.append(1)
+        return text
+
+    library = jit.engine().load(source, ["three"], identity="test of find")
+    found = jit.engine().find(library.address("three"))
+    assert found == (library, "three")
+    assert jit.engine().find(1) is None
+    again = jit.engine().load(source, ["three"], identity="test of find")
+    assert again.text == text
+    assert again.exports == ("three",)
+
+
+def test_libraries_are_counted() -> None:
+    """How many were compiled, and how many came from the disk."""
+    before = dict(jit.built)
+    text = "define i64 @four() {\n  ret i64 4\n}\n"
+    library = jit.engine().load(text, ["four"])
+    assert jit.built[library.origin] == before.get(library.origin, 0) + 1

@@ -21,6 +21,10 @@
     lower.py         from a program's nodes to kernels
     plan.py          the programs that run natively, and their memory
     runtime.py       the loop that runs a whole program in one call
+    timing.py        the same with the clock read between kernels
+    anatomy.py       what a plan consists of, for observers: parts, bytes, code
+    clock.py         the clock that native code and Python both read
+    control.py       set_num_threads and its relatives
 
 Importing `backlit.native` loads none of it; each module loads llvmlite when it is imported itself.
 

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +72,29 @@ class Library:
     Attributes:
         origin: "compiled", or "disk" if it came from the object cache.
         seconds: how long building or loading took.
+        exports: the names of its functions.
     """
 
-    def __init__(self, tracker: Any, key: str, origin: str, seconds: float) -> None:
+    def __init__(
+        self,
+        tracker: Any,
+        key: str,
+        origin: str,
+        seconds: float,
+        exports: tuple[str, ...] = (),
+        source: str | Callable[[], str] = "",
+    ) -> None:
         self._tracker = tracker
         self.key = key
         self.origin = origin
         self.seconds = seconds
+        self.exports = exports
+        self._source = source
+
+    @property
+    def text(self) -> str:
+        """The module's LLVM IR, generated anew where only machine code was kept."""
+        return self._source if isinstance(self._source, str) else self._source()
 
     def address(self, name: str) -> int:
         """Where the exported function `name` starts."""
@@ -178,7 +195,18 @@ class Engine:
         for name in exports:
             builder.export_symbol(name)
         tracker = builder.link(self._jit, f"backlit{next(self._names)}")
-        return Library(tracker, key, origin, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        built[origin] += 1
+        return Library(tracker, key, origin, seconds, tuple(exports), source)
+
+    def find(self, address: int) -> tuple[Library, str] | None:
+        """The loaded function that starts at ``address``: its library and its name."""
+        with self._lock:
+            for library in self._loaded.values():
+                for name in library.exports:
+                    if library.address(name) == address:
+                        return library, name
+        return None
 
     def compile(self, text: str) -> bytes:
         """Object code of a module. LLVM verifies it first."""
@@ -193,6 +221,10 @@ class Engine:
             module = llvm.parse_assembly(text)
             module.verify()
             return str(self._machine.emit_assembly(module))
+
+
+built: Counter[str] = Counter()
+"""How many libraries this process compiled, and how many came from the disk."""
 
 
 @once
