@@ -10,6 +10,7 @@ import pytest
 
 from backlit import config
 from backlit.errors import ArgumentError
+from tests.meta.sources import ROOT
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,9 @@ def test_table_has_one_row_per_flag() -> None:
     assert rows[0] == (
         "| `eager` | `BACKLIT_EAGER` | `False` | compute every op at once instead of recording it |"
     )
+
+
+def test_documented_settings_are_the_flags() -> None:
+    """docs/profiling.md has the table of all flags."""
+    text = (ROOT / "docs" / "profiling.md").read_text(encoding="utf-8")
+    assert config.table() in text

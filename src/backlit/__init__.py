@@ -62,7 +62,15 @@ if TYPE_CHECKING:
     from backlit.core.capture import capture
     from backlit.core.printing import set_printoptions
     from backlit.functions import *  # noqa: F403 - listed in its __all__
+    from backlit.insight.profile import profile
+    from backlit.insight.program import program
     from backlit.interop import load, save
+    from backlit.native.control import (
+        get_num_interop_threads,
+        get_num_threads,
+        set_num_interop_threads,
+        set_num_threads,
+    )
     from backlit.ops.generator import (
         Generator,
         default_generator,
@@ -88,8 +96,14 @@ _LAZY = (
     "train", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
+    "insight.profile": ("profile",),
+    "insight.program": ("program",),
     "interop": ("load", "save"),
     "core.capture": ("capture",),
+    "native.control": (
+        "get_num_interop_threads", "get_num_threads", "set_num_interop_threads",
+        "set_num_threads",
+    ),
     "core.printing": ("set_printoptions",),
     "ops.generator": (
         "Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed",

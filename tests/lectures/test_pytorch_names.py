@@ -261,3 +261,20 @@ def test_A15_source_of_every_operator(name: str) -> None:
     assert "def program(inputs, scalars):" in text
     assert "test_pytorch_names.py:" in text
     assert "np.tanh(" in backlit.source(x.tanh())
+
+
+@pytest.mark.parametrize("name", ["mul", "permute", "sigmoid", "softmax", "stack", "sub", "tanh"])
+def test_A15_kernel_source_of_an_op(name: str) -> None:
+    """Each op shows its NumPy source, and the kernel that is generated for the machine."""
+    pytest.importorskip("llvmlite")
+    op = backlit.insight.op(getattr(backlit, name))
+    arguments = {"permute": (FLOWER, (0, 1, 3, 2)), "stack": ([FLOWER, FLOWER],)}
+    default = (FLOWER, FLOWER) if name in ("mul", "sub") else (FLOWER, 3)
+    given = arguments.get(name, default if name in ("mul", "sub", "softmax") else (FLOWER,))
+    text = op.source(*given)
+    assert "def program(inputs, scalars):" in text
+    if name != "permute":  # a permutation is only another way to read
+        assert "define" in text
+        assert "ret" in op.program(*given).asm()
+    if name == "tanh":
+        assert "# NumPy template: np.tanh(x)" in text

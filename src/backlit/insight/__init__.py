@@ -11,8 +11,12 @@ from backlit.insight.explanation import Explanation, explain
 from backlit.insight.flat import emit_flat_backprop
 from backlit.insight.gate import Gate, Saved
 from backlit.insight.graph import Graph, graph
+from backlit.insight.kernels import Kernel, Kernels
 from backlit.insight.landscape import Landscape, loss_landscape
+from backlit.insight.opsource import Op, op
 from backlit.insight.planes import Plane, plane, templates
+from backlit.insight.profile import Profile, profile
+from backlit.insight.program import Program, program
 from backlit.insight.summary import Comparison, Summary, compare, summary
 
 __all__ = [
@@ -21,8 +25,13 @@ __all__ = [
     "Explanation",
     "Gate",
     "Graph",
+    "Kernel",
+    "Kernels",
     "Landscape",
+    "Op",
     "Plane",
+    "Profile",
+    "Program",
     "Saved",
     "Summary",
     "compare",
@@ -32,7 +41,10 @@ __all__ = [
     "explain",
     "graph",
     "loss_landscape",
+    "op",
     "plane",
+    "profile",
+    "program",
     "summary",
     "templates",
 ]
