@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,3 +332,30 @@ def test_eager_mode_sees_overwritten_values() -> None:
             x.mul_(2.0)
         with pytest.raises(GradientError, match="modified by an inplace operation: mul at"):
             y.backward()
+
+
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, backlit.eager])
+def test_overwritten_leaf_of_an_earlier_recording(mode: Any) -> None:
+    """A leaf that was computed, saved, flushed and then overwritten raises, lazily and eagerly."""
+    with mode():
+        a = backlit.ones(3).clone().requires_grad_()
+        e = (a**2).sum()
+        backlit.flush()
+        with backlit.no_grad():
+            a -= 1
+        with pytest.raises(backlit.errors.GradientError, match="modified by an inplace operation"):
+            e.backward()
+
+
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, backlit.eager])
+def test_overwritten_base_of_a_saved_view(mode: Any) -> None:
+    """Writing to the base overwrites what was saved of its views."""
+    with mode():
+        a = backlit.ones(2, 3).requires_grad_()
+        b = a.transpose(0, 1)
+        e = (b * b).sum()
+        backlit.flush()
+        with backlit.no_grad():
+            a *= 0
+        with pytest.raises(backlit.errors.GradientError, match="modified by an inplace operation"):
+            e.backward()

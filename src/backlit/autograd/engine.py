@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backlit.autograd.sweep import Arrived, Sweep, freed_error, overwritten_at, stale_error
-from backlit.core.era import Era, local, pend, settle
+from backlit.core.era import Era, local, pend, settle, version_of
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.tensor import Tensor, extra, handle
@@ -356,9 +356,9 @@ def check_closed(era: Era, detail: Detail) -> None:
         at: Value = value
         while isinstance(at, Result) and at.node.primitive.write is not None:
             at = at.node.args[0]
-        if overwritten is None and isinstance(at, Input) and at.index in era.versions:
-            t = era.handles[at.index]
-            if t is not None and t._x is not None and t._x.version != era.versions[at.index]:
+        if overwritten is None and at.id in era.versions:
+            t, version = era.versions[at.id]
+            if version_of(t) != version:
                 overwritten = ("an in-place op", ("", 0))
         if overwritten is not None:
             reader = next(n for n in era.here.all_nodes() if value in n.primitive.saved(n))

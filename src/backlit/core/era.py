@@ -56,7 +56,8 @@ class Era:
         leaves: value id → tensor, for leaves that were (re)computed inside this recording.
         saved: value id → array, kept for a backward pass after the flush.
         stale: value id → where a later in-place op overwrote the tensor that held it.
-        versions: input index → version of the tensor when the recording was flushed.
+        versions: value id → (tensor, its version when the recording was flushed), for inputs and
+            leaves that a backward pass reads.
         freed: ids of nodes whose saved values a backward pass has given up, after the flush.
         hooks: value id → tensor whose hooks or retained gradient want that value's gradient.
         contexts: node output id → the ``ctx`` of a user-defined function.
@@ -80,7 +81,7 @@ class Era:
         self.hooks: dict[int, Tensor] | None = None
         self.contexts: dict[int, Any] | None = None
         self.stale: dict[int, Any] = {}
-        self.versions: dict[int, int] = {}
+        self.versions: dict[int, tuple[Tensor, int]] = {}
         self.closed = False
         self.running = False  # whether a thread is computing this recording at this moment
         self.sequence = next(_sequence)
@@ -255,10 +256,13 @@ class Era:
         self.freed = set(self.here.freed)
         kept = program.kept_inputs  # let go of the inputs that no backward pass reads
         self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)] if kept else []  # type: ignore[misc]
-        for i in kept:  # and note the versions of the others
-            h = self.handles[i]
-            if h is not None:
-                self.versions[i] = h._x.version if h._x is not None else 0
+        for i, number in kept.items():  # and note the versions of the others
+            if self.handles[i] is not None:
+                self.versions[number] = self.handles[i], version_of(self.handles[i])
+        for number in program.saved:
+            leaf = self.leaves.get(number)
+            if leaf is not None:
+                self.versions[number] = leaf, version_of(leaf)
 
     def array_of(self, value: Value) -> Array | Number:
         """The array that ``value`` had in this closed recording (kept for backward)."""
@@ -388,6 +392,14 @@ def position_of(here: Position, value: Value) -> Position:
     while at.parent is not None and at.parent.n_values > value.id:
         at = at.parent
     return at
+
+
+def version_of(t: Tensor) -> int:
+    """How often the memory of ``t`` has been written to: that of the base, if ``t`` is a view."""
+    x = t._x
+    if x is not None and x.view is not None:
+        x = x.view.base._x
+    return 0 if x is None else x.version
 
 
 def settle(t: Tensor) -> None:

@@ -17,7 +17,7 @@ class Program:
         outputs: the values computed for live tensors, then those saved for a backward pass.
         tracked: positions among the live tensors that have a history after the flush.
         saved: ids of the values kept for backward.
-        kept_inputs: indices of the inputs that a backward pass reads.
+        kept_inputs: index → value id of the inputs that a backward pass reads.
         runner: computes the outputs from the arrays and the numbers that entered.
     """
 
@@ -38,7 +38,7 @@ class Program:
         self.n_inputs = n_inputs
         self.tracked: tuple[int, ...] = ()
         self.saved: tuple[int, ...] = ()
-        self.kept_inputs: frozenset[int] = frozenset()
+        self.kept_inputs: dict[int, int] = {}
         self.carried: Any = None  # what `Era.flush` found out about the recording that follows
         self.runner: Any = None
 
@@ -97,7 +97,7 @@ def extract(position: Position, ids: tuple[int, ...]) -> Program:
     program = Program(alive_nodes(nodes, outputs), outputs, position.n_inputs)
     program.tracked = tracked
     program.saved = tuple(v.id for v in kept)
-    program.kept_inputs = frozenset(v.index for v in saved if isinstance(v, Input))
+    program.kept_inputs = {v.index: v.id for v in saved if isinstance(v, Input)}
     return program
 
 
