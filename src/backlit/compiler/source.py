@@ -20,6 +20,7 @@ from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import BacklitError, IndexOutOfRange
 
 _HALF = (float16, bfloat16)
+LARGE = 2**20  # bytes; temporaries of this size are given up as soon as nothing reads them
 
 
 class Writer:
@@ -112,11 +113,14 @@ class Writer:
     def write(self) -> str:
         body: list[tuple[str, Node | None]] = []
         phase = ""
-        for node in self.program.nodes:
+        ends = self.large_ends()
+        for i, node in enumerate(self.program.nodes):
             if node.where.phase != phase:
                 phase = node.where.phase
                 body.append((f"# {phase}", None))
             body.append((self.line(node), node))
+            if i in ends:
+                body.append((f"del {', '.join(self.names[k] for k in ends[i])}", None))
         outputs = ", ".join(self.output(o) for o in self.program.outputs)
         prologue = self.prologue()
         head = [
@@ -134,6 +138,20 @@ class Writer:
             lines.append(f"    {text}")
         lines.append(f"    return {outputs}," if outputs else "    return ()")
         return "\n".join(lines) + "\n"
+
+    def large_ends(self) -> dict[int, list[int]]:
+        """Number of a node → large results, by id, that nothing reads after it."""
+        last: dict[int, int] = {}
+        for i, node in enumerate(self.program.nodes):
+            for value in (*node.outs, *node.args):
+                if isinstance(value, Result) and value.numel * value.dtype.itemsize >= LARGE:
+                    last[value.id] = i
+        for value in self.program.outputs:
+            last.pop(value.id, None)
+        ends: dict[int, list[int]] = {}
+        for k, i in last.items():
+            ends.setdefault(i, []).append(k)
+        return ends
 
     def output(self, value: Value) -> str:
         name = self.name(value)
