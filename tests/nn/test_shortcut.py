@@ -56,6 +56,27 @@ def test_repeated_steps_do_not_run_forward(monkeypatch: pytest.MonkeyPatch) -> N
     assert 2 <= calls[0] <= 8
 
 
+def test_a_layer_used_at_many_places_is_known_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recurrent loop's cell, called once per time step, is not run again in later steps."""
+    cell = nn.Linear(3, 3)
+    optimizer = backlit.optim.SGD(cell.parameters(), lr=0.1)
+    x = backlit.tensor(X)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        h = x
+        for _ in range(200):
+            h = cell(h).tanh()
+        h.sum().backward()
+        optimizer.step()
+
+    for _ in range(4):
+        step()
+    calls = count_forwards(monkeypatch)
+    step()
+    assert calls[0] == 0
+
+
 def test_same_losses_as_running_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortcuts change no bit of what is computed."""
     with_shortcuts = train(network(), 12)

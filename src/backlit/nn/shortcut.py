@@ -23,7 +23,7 @@ REPEATABLE: set[type] = set()
 """Classes whose `forward` only combines its tensor arguments, parameters, buffers and attributes by
 ops: no randomness, nothing written, nothing printed, nothing that depends on values."""
 
-_MOST_KNOWN = 16  # calls kept per module
+_MOST_KNOWN = 512  # calls kept per module: a recurrent cell is called once per time step
 _MOST_FAILURES = 8  # calls that could not be noted, after which a module is called as any other
 
 
