@@ -246,7 +246,7 @@ def test_returned_inputs_are_kept() -> None:
 def test_inputs_of_a_backward_pass_are_kept() -> None:
     """An input that a later backward pass reads is not written over."""
     program, *_ = recorded(lambda x: x * 2.0, SQUARE)
-    program.kept_inputs = {0: 0}
+    program.kept_inputs = frozenset({0})
     assert pairs(program) == []
 
 

@@ -16,6 +16,7 @@ from backlit.autograd.sweep import Arrived, Sweep, freed_error, overwritten_at, 
 from backlit.core.era import Era, local, pend, settle, version_of
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
+from backlit.core.program import origin
 from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.trace import Tracer, computed
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
@@ -353,9 +354,7 @@ def check_closed(era: Era, detail: Detail) -> None:
         raise freed_error()
     for value in detail.read.values():
         overwritten = overwritten_at(era.here.stale, value) or overwritten_at(era.stale, value)
-        at: Value = value
-        while isinstance(at, Result) and at.node.primitive.write is not None:
-            at = at.node.args[0]
+        at = origin(value)
         if overwritten is None and at.id in era.versions:
             t, version = era.versions[at.id]
             if version_of(t) != version:

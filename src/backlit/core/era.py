@@ -256,13 +256,12 @@ class Era:
         self.freed = set(self.here.freed)
         kept = program.kept_inputs  # let go of the inputs that no backward pass reads
         self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)] if kept else []  # type: ignore[misc]
-        for i, number in kept.items():  # and note the versions of the others
-            if self.handles[i] is not None:
-                self.versions[number] = self.handles[i], version_of(self.handles[i])
-        for number in program.saved:
-            leaf = self.leaves.get(number)
-            if leaf is not None:
-                self.versions[number] = leaf, version_of(leaf)
+        for number, value in program.watched.items():  # and note their versions
+            owner: Any = self.is_leaf(value)
+            if owner is None and isinstance(value, Input):
+                owner = self.handles[value.index]
+            if owner is not None:
+                self.versions[number] = owner, version_of(owner)
 
     def array_of(self, value: Value) -> Array | Number:
         """The array that ``value`` had in this closed recording (kept for backward)."""

@@ -17,7 +17,8 @@ class Program:
         outputs: the values computed for live tensors, then those saved for a backward pass.
         tracked: positions among the live tensors that have a history after the flush.
         saved: ids of the values kept for backward.
-        kept_inputs: index → value id of the inputs that a backward pass reads.
+        kept_inputs: indices of the inputs that a backward pass reads.
+        watched: what a backward pass reads, or the bases of which it reads views, by value id.
         runner: computes the outputs from the arrays and the numbers that entered.
     """
 
@@ -30,6 +31,7 @@ class Program:
         "runner",
         "saved",
         "tracked",
+        "watched",
     )
 
     def __init__(self, nodes: list[Node], outputs: tuple[Value, ...], n_inputs: int) -> None:
@@ -38,7 +40,8 @@ class Program:
         self.n_inputs = n_inputs
         self.tracked: tuple[int, ...] = ()
         self.saved: tuple[int, ...] = ()
-        self.kept_inputs: dict[int, int] = {}
+        self.kept_inputs: frozenset[int] = frozenset()
+        self.watched: dict[int, Value] = {}
         self.carried: Any = None  # what `Era.flush` found out about the recording that follows
         self.runner: Any = None
 
@@ -97,8 +100,16 @@ def extract(position: Position, ids: tuple[int, ...]) -> Program:
     program = Program(alive_nodes(nodes, outputs), outputs, position.n_inputs)
     program.tracked = tracked
     program.saved = tuple(v.id for v in kept)
-    program.kept_inputs = {v.index: v.id for v in saved if isinstance(v, Input)}
+    program.kept_inputs = frozenset(v.index for v in saved if isinstance(v, Input))
+    program.watched = {at.id: at for at in map(origin, saved)}
     return program
+
+
+def origin(value: Value) -> Value:
+    """The value whose memory ``value`` shares: where its chain of movements begins."""
+    while isinstance(value, Result) and value.node.primitive.write is not None:
+        value = value.node.args[0]
+    return value
 
 
 def has_history(value: Value) -> bool:
