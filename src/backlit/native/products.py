@@ -18,6 +18,7 @@ import numpy as np
 from backlit.native import blas, gemm, jit, threads
 from backlit.native.gemm_plan import Product
 from backlit.native.once import once
+from backlit.native.parallel import parallel_address
 
 _SERIAL = 1 << 21  # multiply-adds up to which OpenBLAS runs on one thread
 _BLOCK = 1 << 22  # multiply-adds of one of its blocks, roughly
@@ -59,16 +60,6 @@ work:
   call void @parallel_for(ptr %pack, ptr %context, i64 %packs)
   call void @parallel_for(ptr %block, ptr %context, i64 %blocks)
   store atomic i64 0, ptr %lock release, align 8
-  ret i64 0
-}
-
-; {body, count, context …}
-define i64 @parallel(ptr %a) {
-  %body = load ptr, ptr %a
-  %count.at = getelementptr i64, ptr %a, i64 1
-  %count = load i64, ptr %count.at
-  %context = getelementptr i64, ptr %a, i64 2
-  call void @parallel_for(ptr %body, ptr %context, i64 %count)
   ret i64 0
 }
 
@@ -199,7 +190,7 @@ def _library() -> jit.Library:
         source.append(_BLOCKS.format(letter=letter, type=kind, transpose=_TRANSPOSE))
         imports[f"cblas_{letter}gemm"] = blas.address(f"{letter}gemm")
     return jit.engine().load(
-        "\n".join(source), ["generated", "packed", "parallel", "sblock", "dblock"], imports=imports
+        "\n".join(source), ["generated", "packed", "sblock", "dblock"], imports=imports
     )
 
 
@@ -213,7 +204,8 @@ def entry(
     product = Product(m, n, k, a[0], b[0], dtype, lda=a[1], ldb=b[1])
     if gemm.choose(product) == "generated":
         return generated(product)
-    if product.work <= _SERIAL or not hasattr(threads.pool(), "address"):
+    parallel = parallel_address()
+    if product.work <= _SERIAL or parallel is None:
         return None
     library = _library()
     blocks = max(2, min(_MOST_BLOCKS, product.work // _BLOCK))
@@ -224,15 +216,15 @@ def entry(
     flags = tuple(_TRANSPOSE if t else _NO_TRANSPOSE for t in (a[0], b[0]))
     body = library.address(LETTER[dtype] + "block")
     rest = (m, n, k, a[1], b[1], max(n, 1), *flags, size if by_rows else -size)
-    return Entry(library.address("parallel"), (body, count), rest, library)
+    return Entry(parallel, (body, count), rest, library)
 
 
 def generated(product: Product) -> Entry | None:
     """The entry of a generated kernel; None: its copy of A needs the pool, and there is none."""
     library, kernel = _library(), gemm.build(product)
-    has_pool = hasattr(threads.pool(), "address")
+    parallel = parallel_address()
     if kernel.packs:
-        if not has_pool:
+        if parallel is None:
             return None
         shared = scratch(kernel.scratch)
         words = (
@@ -243,7 +235,7 @@ def generated(product: Product) -> Entry | None:
             kernel.blocks,
         )
         return Entry(library.address("packed"), words, (shared.address,), (kernel, shared))
-    if kernel.blocks > 1 and has_pool:
+    if kernel.blocks > 1 and parallel is not None:
         shares = (kernel.block_address, kernel.blocks)
-        return Entry(library.address("parallel"), shares, (), kernel)
+        return Entry(parallel, shares, (), kernel)
     return Entry(library.address("generated"), (kernel.address,), (), kernel)
