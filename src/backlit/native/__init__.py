@@ -1,30 +1,44 @@
 """Machine code: the only folder that knows about LLVM, vectors, BLAS and native threads.
 
-    objectcache.py   compiled objects on disk: checked, bounded, safe under kill -9 and concurrency
-    jit.py           the host CPU; LLVM IR text → object code → addresses, through the cache
-    vector.py        Lanes and Vec: arithmetic on vectors of W floats, emitted as LLVM IR
-    coefficients.py  minimax polynomials and split constants
-    vecexp.py        exp, log and their family, tanh, sigmoid, erf
-    vectrig.py       sin, cos, tan and the inverse functions
-    vecpow.py        pow, fmod, remainder
-    vecmath.py       the table of all functions by name
-    expression.py    what a fused kernel computes: expressions and their graph
-    rowloops.py      from such a graph to loops over rows and elements
-    elementwise.py   fused kernels: build, run, in chunks, full reductions
-    blas.py          OpenBLAS by name and by address, on one thread
-    gemm.py          generated matrix products of fixed sizes; which to use where
-    gemm_plan.py     how one is cut into tiles, panels and blocks
-    gemm_blocks.py   the walk over them
-    gemm_tiles.py    the innermost loops, and the packing of panels
-    threads.py       one pool of native threads: parallel_for for generated code
-    scalar.py        from an op card's scalar function to an expression
-    lower.py         from a program's nodes to kernels
-    plan.py          the programs that run natively, and their memory
-    runtime.py       the loop that runs a whole program in one call
-    timing.py        the same with the clock read between kernels
+From a program to a table of entries:
+
+    prepare.py       nodes that kernels know, on operands that they can read (decompose.py, views.py)
+    lower.py         from nodes to steps, which share kernels where they can (steps.py, moves.py)
+    memory.py        where values live: the arena, and arrays that inputs leave behind
+    entries.py       steps as entries of the loop: which function, with which words (table.py)
+    plan.py          the whole, ready to run; runtime.py has the loop that runs it in one call
+    timing.py        the same loop with the clock read between entries (clock.py)
     anatomy.py       what a plan consists of, for observers: parts, bytes, code
-    clock.py         the clock that native code and Python both read
-    control.py       set_num_threads and its relatives
+
+Fused kernels, generated for the expression:
+
+    expression.py    what a kernel computes (scalar.py: from an op card's scalar function)
+    elementwise.py   build and run kernels; rowloops.py, narrowloops.py: the loops over rows
+    vector.py        Lanes and Vec: arithmetic on vectors of W floats, emitted as LLVM IR
+    vecmath.py       exp, log … by name (vecexp.py, vectrig.py, vecpow.py, coefficients.py)
+
+Matrix products:
+
+    products.py      which kernel, how it is cut for threads; batches.py: many at once
+    gemm.py          generated for the sizes (gemm_plan.py, gemm_blocks.py, gemm_tiles.py)
+    blas.py          OpenBLAS by name and by address, on one thread
+
+Ready-made entries, each loaded when first needed (library.py):
+
+    columns.py       reductions down the columns of a matrix
+    copies.py        copies between strided arrays
+    indexed.py       rows and elements addressed by whole numbers
+    integers.py      comparing, counting, converting whole numbers
+    philox.py        random numbers
+
+The machine:
+
+    jit.py           the host CPU; LLVM IR text → object code → addresses, through the cache
+    objectcache.py   compiled objects on disk: checked, bounded, safe under kill -9 and concurrency
+    threads.py       one pool of native threads: parallel_for (parallel.py, control.py)
+    layout.py        where Python's objects keep what native code reads
+    allocation.py    freed memory of large arrays kept for the next ones
+    once.py          what a process has one of, whichever thread asks first
 
 Importing `backlit.native` loads none of it; each module loads llvmlite when it is imported itself.
 
