@@ -293,3 +293,17 @@ def test_both_tiers_compared_under_a_profile() -> None:
             training(3)
     assert all(p.runs["hot"] > 0 for p in prof.programs)
     assert any(r.kernel.name.startswith("matmul") for r in prof.kernels())
+
+
+@needs_native
+def test_long_tables_are_cut() -> None:
+    """Of many kernels the dearest are shown, and where the others are."""
+    with config.flags(tier="hot"):
+        backlit.flush()
+        with backlit.profile() as prof:
+            for n in range(1, 40):
+                (backlit.ones(n) * 2).sum().item()
+    hidden = len(prof.kernels()) - 30
+    assert hidden > 0
+    assert f"… and {hidden} more in prof.kernels()" in str(prof)
+    assert f"… and {len(prof.programs) - 12} more in prof.programs" in str(prof)

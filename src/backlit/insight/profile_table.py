@@ -71,7 +71,7 @@ def _programs(prof: Profile) -> list[str]:
         )  # fmt: skip
     if not rows:
         return []
-    return [*fitted(header, rows), *_more(len(prof.programs) - len(rows), "programs")]
+    return [*fitted(header, rows), *_more(len(prof.programs) - len(rows), "prof.programs")]
 
 
 def _kernels(prof: Profile) -> list[str]:
@@ -90,11 +90,11 @@ def _kernels(prof: Profile) -> list[str]:
                 decimals(k.flops_per_second / 1e9), k.lines,
             )
         )  # fmt: skip
-    return [*fitted(header, rows), *_more(len(found) - len(rows), "kernels: prof.kernels()")]
+    return [*fitted(header, rows), *_more(len(found) - len(rows), "prof.kernels()")]
 
 
 def _more(n: int, what: str) -> list[str]:
-    return [f"… and {n} more {what}"] if n > 0 else []
+    return [f"… and {n} more in {what}"] if n > 0 else []
 
 
 def _compilations(prof: Profile) -> list[str]:
@@ -123,4 +123,4 @@ def _fallbacks(prof: Profile) -> list[str]:
     lines = ["no native form, so run as NumPy source", "─" * 38]
     for reason in told[:_ROWS]:
         lines += textwrap.wrap(short(reason, 3 * WIDTH), WIDTH, subsequent_indent="  ")
-    return [*lines, *_more(len(told) - _ROWS, "reasons: prof.fallbacks()")]
+    return [*lines, *_more(len(told) - _ROWS, "prof.fallbacks()")]
