@@ -43,6 +43,8 @@ ops.functional: nn.functional.linear
 ops.gather: argwhere gather index_select masked_select nn.functional.one_hot nonzero
 ops.gather: nonzero_static take take_along_dim
 ops.index: index_put index_put_
+ops.interpolate: nn.functional.interpolate nn.functional.upsample nn.functional.upsample_bilinear
+ops.interpolate: nn.functional.upsample_nearest
 ops.linalg: addbmm addmm addmv addr baddbmm bmm chain_matmul dot ger inner kron linalg.multi_dot
 ops.linalg: matmul mm mv outer tensordot vdot
 ops.linalg_factor: cholesky linalg.cholesky linalg.cholesky_ex linalg.eigh linalg.eigvalsh
