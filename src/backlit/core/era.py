@@ -15,8 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from backlit.core.holders import UNHELD, shared
 from backlit.core.position import Position, trie
 from backlit.core.tensor import Array, Tensor, extra, handle
 from backlit.core.value import Input, Number, Result, Value
@@ -179,7 +178,7 @@ class Era:
         count, pop = sys.getrefcount, pending.pop
         while pending:  # backwards, so that views release their bases first
             t = pop()
-            if count(t) > _UNHELD and t._era is self:
+            if count(t) > UNHELD and t._era is self:
                 live.append(t)
                 found.append(t._var.id)
         if not live and not here.parent:
@@ -351,38 +350,6 @@ class Backend:
 
 
 backend = Backend()
-
-
-def _calibrate() -> int:
-    """The reference count seen by `flush` for a handle that nobody else holds."""
-    pending: list[Any] = [object()]
-    count = sys.getrefcount
-    found = 0
-    while pending:
-        t = pending.pop()
-        found = count(t)
-    return found
-
-
-_UNHELD = _calibrate()
-
-
-def _holders(t: Any) -> int:
-    data = t._data
-    return sys.getrefcount(data)
-
-
-class _Holder:
-    def __init__(self) -> None:
-        self._data = np.empty(1)
-
-
-_UNSHARED = _holders(_Holder())
-
-
-def shared(t: Tensor) -> bool:
-    """Whether someone outside may hold the memory of ``t`` and write to it."""
-    return t._data.base is not None or _holders(t) > _UNSHARED  # type: ignore[union-attr]
 
 
 def position_of(here: Position, value: Value) -> Position:

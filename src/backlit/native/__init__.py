@@ -2,7 +2,7 @@
 
 From a program to a table of entries:
 
-    prepare.py       nodes that kernels know, on operands that they can read (decompose.py, views.py)
+    prepare.py       nodes that kernels know, on readable operands (decompose.py, views.py)
     lower.py         from nodes to steps, which share kernels where they can (steps.py, moves.py)
     memory.py        where values live: the arena, and arrays that inputs leave behind
     entries.py       steps as entries of the loop: which function, with which words (table.py)

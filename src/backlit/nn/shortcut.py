@@ -180,4 +180,4 @@ def is_built_in(module: Any) -> bool:
     return all(child is None or is_built_in(child) for child in children)
 
 
-__all__ = ["REPEATABLE", "is_built_in", "Shortcuts", "repeatable"]
+__all__ = ["REPEATABLE", "Shortcuts", "is_built_in", "repeatable"]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from backlit.core.create import as_tensor
-from backlit.core.era import Era, local, shared
+from backlit.core.era import Era, local
+from backlit.core.holders import shared
 from backlit.core.inplace import rebind, to_dtype
 from backlit.core.op import op, plain
 from backlit.core.registry import METHODS
