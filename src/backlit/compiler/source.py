@@ -253,8 +253,10 @@ def load(source: str, namespace: dict[str, Any]) -> Callable[[list[Any], list[An
     exec(code, namespace)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     if len(linecache.cache) > _SOURCES_KEPT:
-        for old in [k for k in linecache.cache if k.startswith("<backlit")][: _SOURCES_KEPT // 2]:
-            del linecache.cache[old]
+        # Copied first, and without complaint where one is gone: other threads make programs, too.
+        known = [k for k in list(linecache.cache) if k.startswith("<backlit")]
+        for old in known[: _SOURCES_KEPT // 2]:
+            linecache.cache.pop(old, None)
     fn: Callable[[list[Any], list[Any]], Any] = namespace["program"]
     return fn
 
