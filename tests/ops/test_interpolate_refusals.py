@@ -74,8 +74,8 @@ REFUSED: list[tuple[tuple[int, ...], dict[str, Any], type[Exception], str]] = [
         {"size": 3, "align_corners": True},
         ArgumentError,
         (
-            "interpolate: align_corners option can only be set with the interpolating modes: linear "
-            "| bilinear | bicubic | trilinear."
+            "interpolate: align_corners option can only be set with the interpolating modes: "
+            "linear | bilinear | bicubic | trilinear."
         ),
     ),
     (

@@ -63,6 +63,7 @@ ops.loss: nn.functional.binary_cross_entropy nn.functional.binary_cross_entropy_
 ops.loss: nn.functional.cross_entropy nn.functional.huber_loss nn.functional.kl_div
 ops.loss: nn.functional.l1_loss nn.functional.mse_loss nn.functional.nll_loss
 ops.loss: nn.functional.smooth_l1_loss
+ops.loss_ctc: nn.functional.ctc_loss
 ops.loss_likelihood: nn.functional.gaussian_nll_loss nn.functional.poisson_nll_loss
 ops.loss_linear: nn.functional.linear_cross_entropy
 ops.loss_margin: nn.functional.cosine_embedding_loss nn.functional.hinge_embedding_loss
