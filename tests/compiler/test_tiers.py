@@ -16,7 +16,7 @@ import pytest
 import backlit
 from backlit import config
 from backlit.compiler import tiers
-from backlit.compiler.tiers import Tiered, worker
+from backlit.compiler.tiers import LARGE_BYTES, Tiered, worker
 from backlit.core.position import trie
 from backlit.core.tensor import Tensor
 from backlit.errors import VerificationError
@@ -332,3 +332,15 @@ def test_watched_programs_go_through_the_observer() -> None:
         assert seen == ["run", "compile"]
         compute()
         assert seen == ["run", "compile"]
+
+
+@needs_native
+@pytest.mark.parametrize(("n", "is_native"), [(1 << 10, False), (LARGE_BYTES // 4, True)])
+def test_large_programs_are_native_from_the_first_run(n: int, is_native: bool) -> None:
+    """What computes 64 MiB or more is compiled before it runs; what computes less is not."""
+    with config.flags(tier="auto"):
+        y = backlit.zeros(n) * 1.5 - 0.5
+        backlit.flush()
+        assert [program.plan is not None for program in tiered()] == [is_native]
+        assert y._data is not None
+        assert y._data[-1] == -0.5

@@ -25,6 +25,7 @@ from backlit.core.program import Program
 from backlit.errors import VerificationError
 
 RUNS_BEFORE_HOT = 2  # cold runs of a program before it is compiled
+LARGE_BYTES = 64 << 20  # computed by a program that is compiled before its first run
 native_module = "backlit.native.plan"  # imported when the first program is hot
 _TOLERANCE = {"float32": (2e-4, 2e-5), "float64": (1e-9, 1e-11)}
 
@@ -52,13 +53,19 @@ class Tiered:
         self.runs += 1
         tier = config.get("tier")
         if tier != "cold" and self.failure is None:
-            if tier == "hot":
+            if tier == "hot" or (self.runs == 1 and self.is_large()):
                 self.compile()
                 if self.plan is not None:
                     return self.plan
             elif self.runs == RUNS_BEFORE_HOT:
                 worker.submit(self)
         return self.cold
+
+    def is_large(self) -> bool:
+        """Whether the arrays it computes are so large that it is better compiled before it runs
+        once: NumPy source holds more of them at a time, and takes longer than compiling does."""
+        outs = (out for node in self.program.nodes for out in node.outs)
+        return sum(out.numel * out.dtype.itemsize for out in outs) >= LARGE_BYTES
 
     def compile(self) -> None:
         """Make the native form, or note why there is none."""

@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _CALLS_OBSERVED = 2  # calls compared with each other
+_MOST_HELD = 1 << 20  # bytes of an array made inside that may be a constant
 _MOST_KINDS = 8  # kinds of arguments kept per function
 _MOST_ATTEMPTS = 12  # calls of one kind before it is given up
 
@@ -68,8 +69,9 @@ class Observer:
         self.refusal = ""
 
     def began(self, era: Era) -> None:
-        """A recording is about to be computed; its arrays are held, so that none is written to."""
-        self.arrays = list(era.inputs)
+        """A recording is about to be computed; its small arrays are held, so that none of them is
+        written to: they may be constants."""
+        self.arrays = [None if a is None or a.nbytes > _MOST_HELD else a for a in era.inputs]
 
     def flushed(self, era: Era, program: Any, live: list[Tensor]) -> None:
         """A recording has been computed."""
@@ -204,7 +206,8 @@ class _Steps:
                 self.passed.append((i, *made[id(t)]))
             elif not self._is_view(i, s, t, places, places_before):
                 a, b = first.arrays[i], stage.arrays[i]
-                if _view_of(t) is not None or not np.array_equal(a, b):
+                is_known = a is not None and b is not None and np.array_equal(a, b)
+                if _view_of(t) is not None or not is_known:
                     raise Refused(
                         f"a tensor of shape {tuple(t.shape)} is made from data inside that changes;"
                         " make it outside and pass it as an argument"
@@ -278,6 +281,8 @@ class _Steps:
     def run(self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]) -> list[Any]:
         """Compute, and hand out what is not returned."""
         inputs, numbers = self._entering(args, made, results)
+        for _, t, _ in self.gradients:
+            extra(t).grad = None  # or the last one would take up memory until the next is there
         for _, t in self.rewritten:
             t._data = None  # so that the array may be written to, if nobody else holds it
         interrupt = None

@@ -13,6 +13,7 @@ the inner dimension differently, so Backlit keeps it at one thread and cuts larg
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 
 import numpy as np
@@ -26,9 +27,12 @@ _NAMES = {np.dtype("float32"): "sgemm", np.dtype("float64"): "dgemm"}
 @once
 def library() -> ctypes.CDLL:
     """The loaded library, set to one thread."""
-    import scipy_openblas32
-
-    folder = scipy_openblas32.get_lib_dir()
+    # Found, not imported: that would import a reader of package metadata, for a third of the time
+    # that getting ready takes.
+    spec = importlib.util.find_spec("scipy_openblas32")
+    if spec is None or spec.origin is None:
+        raise ImportError("No module named 'scipy_openblas32'", name="scipy_openblas32")
+    folder = os.path.join(os.path.dirname(spec.origin), "lib")
     names = [n for n in os.listdir(folder) if n.endswith((".so", ".dylib", ".dll"))]
     if not names:
         raise ImportError(
