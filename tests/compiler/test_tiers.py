@@ -28,8 +28,9 @@ X = np.arange(6.0).reshape(2, 3)
 
 
 @pytest.fixture(autouse=True)
-def own_recordings() -> Iterator[None]:
-    """No program of another test is found again."""
+def own_recordings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No program of another test is found again, here or on disk."""
+    monkeypatch.setattr(Tiered, "is_known", False)
     backlit.flush()
     trie.clear()
     backlit.flush()
@@ -344,3 +345,34 @@ def test_large_programs_are_native_from_the_first_run(n: int, is_native: bool) -
         assert [program.plan is not None for program in tiered()] == [is_native]
         assert y._data is not None
         assert y._data[-1] == -0.5
+
+
+@needs_native
+def test_known_programs_are_compiled_at_their_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program whose machine code is on disk does not wait for the compiler's thread."""
+    with config.flags(tier="auto"):
+        compute()
+        assert only().plan is None
+        monkeypatch.setattr(Tiered, "is_known", True)
+        compute()
+        assert only().plan is not None
+
+
+@needs_native
+def test_compiled_programs_are_remembered(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once compiled, a program is known to every process with this cache; another one is not."""
+    from backlit.native import known
+    from backlit.native.objectcache import ObjectCache
+
+    monkeypatch.undo()  # of the fixture that says nothing is known
+    monkeypatch.setattr(known, "_cache", lambda: ObjectCache(tmp_path))
+    with config.flags(tier="auto"):
+        compute()
+        program = only()
+        assert not program.is_known
+        program.compile()
+        assert program.is_known
+        trie.clear()
+        backlit.flush()
+        (backlit.from_numpy(X) * 3.0).sum().item()
+        assert not only().is_known

@@ -22,6 +22,13 @@ from backlit.errors import ArgumentError
 from backlit.insight.kernels import WIDTH
 from backlit.insight.profile import Profile
 
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs are compiled when they repeat, whatever was compiled before on this machine."""
+    monkeypatch.setattr(tiers.Tiered, "is_known", False)
+
+
 needs_native = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None, reason="llvmlite is not installed"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backlit.native import jit, threads
+from backlit.native import blas, jit, threads
 from backlit.native.once import once
 from backlit.native.threads import Pool, SerialPool
 
@@ -217,3 +218,14 @@ def test_one_pool_whoever_asks_first() -> None:
         thread.join()
     assert len(made) == 1
     assert found == made * 8
+
+
+def test_missing_openblas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError) as error:
+        blas.library.__wrapped__()  # type: ignore[attr-defined]
+    assert str(error.value) == (
+        "native: scipy-openblas32 is not installed; pip install scipy-openblas32."
+    )
+    assert error.value.name == "scipy_openblas32"

@@ -25,6 +25,7 @@ from backlit.core.program import Program
 from backlit.errors import VerificationError
 
 RUNS_BEFORE_HOT = 2  # cold runs of a program before it is compiled
+marks_module = "backlit.native.known"  # imported when the first program is due
 LARGE_BYTES = 64 << 20  # computed by a program that is compiled before its first run
 native_module = "backlit.native.plan"  # imported when the first program is hot
 _TOLERANCE = {"float32": (2e-4, 2e-5), "float64": (1e-9, 1e-11)}
@@ -53,11 +54,12 @@ class Tiered:
         self.runs += 1
         tier = config.get("tier")
         if tier != "cold" and self.failure is None:
-            if tier == "hot" or (self.runs == 1 and self.is_large()):
+            is_due = self.runs == RUNS_BEFORE_HOT
+            if tier == "hot" or (self.runs == 1 and self.is_large()) or (is_due and self.is_known):
                 self.compile()
                 if self.plan is not None:
                     return self.plan
-            elif self.runs == RUNS_BEFORE_HOT:
+            elif is_due:
                 worker.submit(self)
         return self.cold
 
@@ -67,6 +69,12 @@ class Tiered:
         outs = (out for node in self.program.nodes for out in node.outs)
         return sum(out.numel * out.dtype.itemsize for out in outs) >= LARGE_BYTES
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its machine code is on disk, so that nobody waits long for it."""
+        known = importlib.import_module(marks_module)
+        return bool(known.is_known(self.program))
+
     def compile(self) -> None:
         """Make the native form, or note why there is none."""
         if self.plan is not None or self.failure is not None:
@@ -74,6 +82,7 @@ class Tiered:
         try:
             native = importlib.import_module(native_module)
             plan = native.Plan(self.program, self.cold)
+            importlib.import_module(marks_module).remember(self.program)
         except ImportError as error:
             self.failure = f"{error.name} is not installed"
         except NotImplementedError as error:

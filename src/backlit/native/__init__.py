@@ -35,6 +35,7 @@ The machine:
 
     jit.py           the host CPU; LLVM IR text → object code → addresses, through the cache
     objectcache.py   compiled objects on disk: checked, bounded, safe under kill -9 and concurrency
+    known.py         which programs were compiled before, for who decides when to compile
     threads.py       one pool of native threads: parallel_for (parallel.py, control.py)
     layout.py        where Python's objects keep what native code reads
     allocation.py    freed memory of large arrays kept for the next ones

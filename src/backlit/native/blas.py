@@ -31,7 +31,10 @@ def library() -> ctypes.CDLL:
     # that getting ready takes.
     spec = importlib.util.find_spec("scipy_openblas32")
     if spec is None or spec.origin is None:
-        raise ImportError("No module named 'scipy_openblas32'", name="scipy_openblas32")
+        raise ImportError(
+            "native: scipy-openblas32 is not installed; pip install scipy-openblas32.",
+            name="scipy_openblas32",
+        )
     folder = os.path.join(os.path.dirname(spec.origin), "lib")
     names = [n for n in os.listdir(folder) if n.endswith((".so", ".dylib", ".dll"))]
     if not names:
