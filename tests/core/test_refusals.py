@@ -226,6 +226,23 @@ def test_refusals(call: Callable[[], Any], kind: type[Exception], message: str) 
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: backlit.lerp(x, x, 5.0, 1.0),
+        lambda x: backlit.clamp(x, 5.0, {1, 2}),
+        lambda x: backlit.add(x, 5.0, alpha={1, 2}),
+    ],
+)
+def test_a_refused_call_leaves_no_numbers_behind(call: Callable[[Any], Any]) -> None:
+    """Ops recorded after a call that was refused compute with their own numbers."""
+    backlit.flush()
+    x = backlit.ones(3)
+    with pytest.raises(TypeError):
+        call(x)
+    assert (x * 2 + 3).tolist() == [5.0, 5.0, 5.0]
+
+
 def test_view_op_that_computes() -> None:
     """A view op whose body is not movement alone is refused, with the value that is not."""
     with pytest.raises(

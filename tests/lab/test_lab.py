@@ -6,7 +6,7 @@ import pytest
 
 import backlit
 from backlit import lab
-from backlit.errors import ArgumentError
+from backlit.errors import ArgumentError, ShapeError
 from backlit.lab import Symbol
 
 
@@ -73,3 +73,24 @@ def test_no_layer() -> None:
     with pytest.raises(ArgumentError) as caught:
         lab.cost_report(0, memoize=True)
     assert str(caught.value) == "cost_report: the chain must have at least one layer, got 0."
+
+
+def test_word_losses_refuse_scores_of_other_words() -> None:
+    """A column for each word, and a place at least."""
+    for shape in ((2, 3), (0, 2)):
+        gold = backlit.zeros(2, dtype=backlit.int64)
+        with pytest.raises(ShapeError) as caught:
+            lab.word_losses(backlit.zeros(*shape), gold, ["a", "b"])
+        assert str(caught.value) == (
+            "word_losses: scores must have a row for each of at least one place and a column for "
+            f"each of the 2 words, got {shape}."
+        )
+
+
+def test_product_times_refuse_what_cannot_be_multiplied() -> None:
+    """The inner sizes are one."""
+    with pytest.raises(ShapeError) as caught:
+        lab.product_times(backlit.zeros(2, 3), backlit.zeros(2, 3))
+    assert str(caught.value) == (
+        "product_times: a must be (n, k) and b (k, m), got (2, 3) and (2, 3)."
+    )

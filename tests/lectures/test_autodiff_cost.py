@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit import lab
+from backlit import lab, nn
 from backlit.lab import scalar_engine
 
 F64 = backlit.float64
@@ -167,6 +167,23 @@ def test_G28_backward_costs_the_order_of_forward() -> None:
         assert forward == depth * 3 * 4 * 4  # layers × examples × weights of one layer
     assert work(4, rows=30)[1] == 10 * work(4, rows=3)[1]
     assert work(4, width=8)[1] == 4 * work(4, width=4)[1]  # four times the weights
+
+
+def test_G28_measured_times_of_both_passes() -> None:
+    """Both passes take finite times; what was timed is the right output and the right gradients."""
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    x = backlit.randn(5, 6)
+    parameters = list(model.parameters())
+    found = lab.pass_times(model, x, parameters, repeats=3)
+    assert found.names == ("forward", "backward")
+    assert all(0 < s < math.inf for s in found.seconds)
+    assert 0 < found.ratio < math.inf
+    out, gradients = found.results
+    model(x).square().sum().backward()
+    assert np.allclose(out.detach().numpy(), model(x).detach().numpy())
+    for g, p in zip(gradients, parameters, strict=True):
+        assert np.allclose(g.numpy(), p.grad.numpy())
+    assert str(found).splitlines()[-1].startswith("backward / forward: ")
 
 
 def test_G29_memoization() -> None:

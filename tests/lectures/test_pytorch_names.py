@@ -241,6 +241,10 @@ OPERATORS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "sub": (lambda x: backlit.sub(x, 1), [[[[0, 1], [2, 3]]]]),
     "tanh": (lambda x: backlit.tanh(x * 0), [[[[0, 0], [0, 0]]]]),
     "threshold": (lambda x: F.threshold(x, 2.5, -1.0), [[[[-1, -1], [3, 4]]]]),
+    "upsample_nearest2d": (
+        nn.UpsamplingNearest2d(scale_factor=(1, 2)),
+        [[[[1, 1, 2, 2], [3, 3, 4, 4]]]],
+    ),
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from backlit import nn, optim, train
 from backlit.insight import doctor
 from backlit.nn import functional as F
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
 CLASSES = RNG.integers(0, 4, 60)
@@ -219,6 +222,23 @@ def test_L19_next_word_loss_is_minus_log_of_the_gold_words_probability() -> None
     assert np.allclose(each, -np.log(p))
     perplexity = math.exp(F.cross_entropy(scores, gold).item())
     assert perplexity == pytest.approx(float(np.prod(p) ** (-1 / 6)))
+
+
+def test_L19_a_model_of_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example prints -ln p of each word and the perplexity; what always follows is certain."""
+    runpy.run_path(str(EXAMPLES / "next_word.py"), run_name="__main__")
+    head, *rows, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["word", "p", "-ln", "p"]
+    said = " ".join(row.split()[0] for row in rows)
+    assert said == "cat sat on the mat and the dog sat on the cat ."
+    p = [float(row.split()[1]) for row in rows]
+    losses = [float(row.split()[2]) for row in rows]
+    assert np.allclose(np.exp(-np.array(losses)), p, atol=1e-3)
+    assert min(p[2], p[3]) > 0.95  # "sat" is always followed by "on", "on" by "the"
+    assert p[0] == pytest.approx(0.5, abs=0.05)  # "the" twice by "cat", once by two others
+    assert float(last.split()[3].strip(",")) == pytest.approx(np.mean(losses), abs=1e-4)
+    perplexity = float(last.split()[-1])
+    assert perplexity == pytest.approx(math.exp(np.mean(losses)), rel=1e-3)
 
 
 def test_L20_empirical_risk_is_reported_for_training_and_validation() -> None:

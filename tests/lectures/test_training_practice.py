@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import backlit
-from backlit import insight, nn, optim, train
+from backlit import insight, lab, nn, optim, train
 from backlit.data import Standardize, digits, iris, mcycle, toys
 
 RNG = np.random.default_rng(0)
@@ -175,6 +175,10 @@ def test_O29_a_batch_computes_what_a_loop_does() -> None:
     x = backlit.randn(20, 5)
     looped = np.stack([values(model(row)) for row in x])
     assert np.allclose(values(model(x)), looped, atol=1e-6)
+    found = lab.batch_times(model, x, repeats=2)
+    assert all(0 < s < math.inf for s in found.seconds)
+    assert np.allclose(*found.results, atol=1e-6)
+    assert str(found).splitlines()[-1].startswith("row by row / batch: ")
 
 
 def test_O30_three_loops_and_one_product() -> None:
@@ -186,6 +190,11 @@ def test_O30_three_loops_and_one_product() -> None:
             for k in range(6):
                 c[i, j] += a[i, k].item() * b[k, j].item()
     assert np.allclose(values(backlit.matmul(a, b)), c)
+    found = lab.product_times(a, b, repeats=2)  # both run, equal; the ratio is printed
+    assert all(0 < s < math.inf for s in found.seconds)
+    assert np.allclose(found.results[1], c)
+    assert np.allclose(found.results[0], c)
+    assert str(found).splitlines()[-1].startswith("three loops / matmul: ")
 
 
 def basin(seed: int) -> tuple[float, Any]:

@@ -161,6 +161,7 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for a, number in zip(args, op.positions, strict=False):
             key.append(_encode(era, a, number, tensors))
         if len(args) > len(op.positions):
+            del era.scalars[start:]
             raise _too_many(op, args)
         for k, a in kwargs.items():
             key.append(k)
@@ -181,6 +182,7 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         child = era.here.children.get(found)
     except TypeError:
+        del era.scalars[start:]  # later ops would read this one's numbers
         raise _unhashable(op, args, kwargs) from None
     if child is None:
         if type(era) is not Era:

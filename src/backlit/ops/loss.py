@@ -359,6 +359,7 @@ binary_cross_entropy_card = elementwise(
     kinds="f",
     maths="-(y ln x + (1 - y) ln(1 - x)), logarithms cut off at -100",
     local=("(x - y)/(x (1 - x))", "ln(1 - x) - ln x"),
+    samples=lambda: [(np.array([0.2, 0.5, 0.9]), np.array([0.0, 0.3, 1.0]))],
 )
 
 

@@ -8,6 +8,7 @@ the recording, the numbers themselves are computed when the program runs.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -184,7 +185,8 @@ def randint(
         raise TypeError(
             "randint(): argument 'size' must be a tuple of ints, such as randint(0, 10, (3,))."
         )
-    made = draw_integers("randint", int(low), int(high), tuple(size), dtype or int64, generator)
+    shape = sizes_of("randint", tuple(size))
+    made = draw_integers("randint", int(low), int(high), shape, dtype or int64, generator)
     return _finish(made, out, requires_grad, "randint")
 
 
@@ -202,6 +204,7 @@ def randperm(
 ) -> Tensor:
     """A random order of 0 … n - 1."""
     check_device(device)
+    n = operator.index(n)
     if n < 0:
         raise ArgumentError(f"randperm: n must be non-negative, got {n}.")
     order = np.argsort(random_words(*(generator or default_generator).take(n), n), kind="stable")
