@@ -71,14 +71,15 @@ def pass_times(
     (('forward', 'backward'), True)
     """
     best = [float("inf"), float("inf")]
-    out, gradients = x, [x]
+    out = x
+    gradients: list[Tensor | None] = []
 
     def forward() -> Tensor:
         made = model(x)
         flush()
         return made
 
-    def backward() -> list[Tensor]:
+    def backward() -> list[Tensor | None]:
         from backlit.autograd import grad
 
         made = list(grad(out.square().sum(), parameters))
