@@ -12,6 +12,7 @@ from backlit import Generator, ones, tensor
 from backlit.errors import ArgumentError, DtypeError, ShapeError
 from backlit.nn import functional
 
+THREE: Any = ones(3)
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: backlit.rand(2, dtype=backlit.int64),
@@ -136,6 +137,92 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ArgumentError,
         "alpha_dropout: dropout probability has to be between 0 and 1, but got -0.5.",
     ),
+    (
+        lambda: backlit.bernoulli(ones(2), 1.5),
+        ArgumentError,
+        "bernoulli expects p to be in [0, 1], but got p=1.5.",
+    ),
+    (
+        lambda: backlit.bernoulli(ones(2).long()),
+        DtypeError,
+        "bernoulli: not implemented for int64; probabilities are floats.",
+    ),
+    (
+        lambda: ones(2).bernoulli_(-0.5),
+        ArgumentError,
+        "bernoulli_ expects p to be in [0, 1], but got p=-0.5.",
+    ),
+    (
+        lambda: backlit.poisson(ones(2).long()),
+        DtypeError,
+        "poisson: not implemented for int64; convert the rates with .float().",
+    ),
+    (
+        lambda: backlit.poisson(tensor([1.0, float("nan")])),
+        ArgumentError,
+        "poisson: invalid Poisson rate, expected rate to be non-negative.",
+    ),
+    (
+        lambda: backlit.binomial(ones(2).long(), ones(2)),
+        DtypeError,
+        "binomial only supports floating-point dtypes for count, got: int64.",
+    ),
+    (
+        lambda: backlit.binomial(ones(2), ones(2).double()),
+        DtypeError,
+        "binomial: Found dtype float64 for prob but expected float32, that of count.",
+    ),
+    (
+        lambda: ones(2).long().cauchy_(),
+        DtypeError,
+        (
+            "Cauchy distribution is a continuous probability distribution. dtype must be a "
+            "floating point but you specified int64."
+        ),
+    ),
+    (
+        lambda: ones(2).cauchy_(0.0, 0.0),
+        ArgumentError,
+        "cauchy_ expects sigma > 0.0, but found sigma=0.0.",
+    ),
+    (
+        lambda: ones(2).bool().exponential_(),
+        DtypeError,
+        (
+            "Exponential distribution is a continuous probability distribution. dtype must be a "
+            "floating point but you specified bool."
+        ),
+    ),
+    (
+        lambda: ones(2).exponential_(-1.0),
+        ArgumentError,
+        "exponential_ expects lambda > 0.0, but found lambda=-1.0.",
+    ),
+    (
+        lambda: ones(2).bool().geometric_(0.5),
+        DtypeError,
+        "geometric_: not implemented for bool; fill integers or floats.",
+    ),
+    (
+        lambda: ones(2).geometric_(1.0),
+        ArgumentError,
+        "geometric_ expects p to be in (0, 1), but got p=1.0.",
+    ),
+    (
+        lambda: ones(2).log_normal_(0.0, float("nan")),
+        ArgumentError,
+        "log_normal_ expects std > 0.0, but found std=nan.",
+    ),
+    (
+        lambda: ones(2).long().log_normal_(),
+        DtypeError,
+        '"log_normal_" is not implemented for int64; use randint for integers.',
+    ),
+    (
+        lambda: backlit.randperm(THREE),
+        TypeError,
+        "only integer tensors of a single element can be converted to an index",
+    ),
 ]
 
 
@@ -145,3 +232,15 @@ def test_refusals(call: Callable[[], Any], kind: type[Exception], message: str) 
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == message
+
+
+def test_a_refused_draw_leaves_the_generator_as_it_was() -> None:
+    """Sizes that are no numbers of elements do not spoil later draws."""
+    calls: list[Callable[[], Any]] = [
+        lambda: backlit.randperm(THREE),
+        lambda: backlit.randint(0, 5, THREE.reshape(1, 3)),
+    ]
+    for call in calls:
+        with pytest.raises((TypeError, ArgumentError)):
+            call()
+        assert backlit.rand(2).tolist() != backlit.rand(2).tolist()

@@ -130,6 +130,7 @@ ops.special: special.shifted_chebyshev_polynomial_u special.shifted_chebyshev_po
 ops.special: special.shifted_chebyshev_polynomial_w special.spherical_bessel_j0 special.xlog1py
 ops.special: special.xlogy special.zeta xlogy
 ops.statistics: corrcoef cov median nanmedian nanquantile quantile std std_mean var var_mean
+ops.sum_to_size: sum_to_size
 """
 
 METHODS = """\
@@ -146,7 +147,8 @@ ops.comparison: where
 ops.convert: __dlpack__ __dlpack_device__ cuda data_ptr dense_dim device get_device is_inference
 ops.convert: is_pinned is_shared layout names pin_memory share_memory_ type
 ops.index: __getitem__ __setitem__ copy_
-ops.random: bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
+ops.random_inplace: bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_
+ops.random_inplace: uniform_
 ops.shape_inplace: as_strided_ squeeze_ swapaxes_ swapdims_ t_ transpose_ unsqueeze_
 ops.shape_memory: H T mH mT
 ops.special: polygamma polygamma_
@@ -234,9 +236,10 @@ retain_grad retains_grad roll rot90 round round_ rrelu rrelu_ rsqrt rsqrt_ rsub 
 scatter_add scatter_add_ scatter_reduce scatter_reduce_ select select_scatter selu selu_ sgn sgn_
 share_memory_ short sigmoid sigmoid_ sign sign_ signbit sin sin_ sinc sinc_ sinh sinh_ size
 slice_scatter slogdet softmax sort source split split_with_sizes sqrt sqrt_ square square_ squeeze
-squeeze_ std std_mean storage_offset stride sub sub_ subtract subtract_ sum svd swapaxes swapaxes_
-swapdims swapdims_ t t_ take take_along_dim tan tan_ tanh tanh_ tensor_split threshold threshold_
-tile to tolist topk trace transpose transpose_ triangular_solve tril tril_ triu triu_ true_divide
-true_divide_ trunc trunc_ type type_as unbind unflatten unfold uniform_ unique unique_consecutive
-unsqueeze unsqueeze_ var var_mean vdot view view_as vsplit where xlogy xlogy_ zero_
+squeeze_ std std_mean storage_offset stride sub sub_ subtract subtract_ sum sum_to_size svd
+swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tan tan_ tanh tanh_ tensor_split
+threshold threshold_ tile to tolist topk trace transpose transpose_ triangular_solve tril tril_
+triu triu_ true_divide true_divide_ trunc trunc_ type type_as unbind unflatten unfold uniform_
+unique unique_consecutive unsqueeze unsqueeze_ var var_mean vdot view view_as vsplit where xlogy
+xlogy_ zero_
 """

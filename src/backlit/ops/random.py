@@ -18,10 +18,11 @@ from backlit.core.create import set_requires_grad, tensor
 from backlit.core.device import check_device
 from backlit.core.dtypes import dtype, float32, float64, get_default_dtype, int64
 from backlit.core.era import realize
-from backlit.core.inplace import check_inplace, rebind, to_dtype, write_out
+from backlit.core.inplace import to_dtype, write_out
 from backlit.core.op import op, plain
 from backlit.core.primitive import primitive
-from backlit.core.registry import METHODS, PUBLIC
+from backlit.core.registry import PUBLIC
+from backlit.core.size import broadcast
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number
 from backlit.errors import ArgumentError, DtypeError, ShapeError
@@ -89,7 +90,8 @@ def _finish(made: Tensor, out: Tensor | None, requires_grad: bool, name: str) ->
     return set_requires_grad(made) if requires_grad else made
 
 
-def _float(name: str, d: dtype | None) -> dtype:
+def float_dtype(name: str, d: dtype | None) -> dtype:
+    """``d``, or the default dtype; raises where it is not one of real numbers."""
     d = d or get_default_dtype()
     if not d.is_floating_point:
         raise DtypeError(f'"{name}" is not implemented for {d.name}; use randint for integers.')
@@ -116,7 +118,7 @@ def rand(
     check_device(device)
     made = draw_uniform(
         sizes_of("rand", size),
-        _float("rand", dtype or (out.dtype if out is not None else None)),
+        float_dtype("rand", dtype or (out.dtype if out is not None else None)),
         generator,
     )
     return _finish(made, out, requires_grad, "rand")
@@ -137,7 +139,7 @@ def randn(
     check_device(device)
     made = draw_normal(
         sizes_of("randn", size),
-        _float("randn", dtype or (out.dtype if out is not None else None)),
+        float_dtype("randn", dtype or (out.dtype if out is not None else None)),
         generator,
     )
     return _finish(made, out, requires_grad, "randn")
@@ -224,7 +226,7 @@ def _like(draw: Any, name: str) -> Any:
         generator: Generator | None = None,
     ) -> Tensor:
         check_device(device)
-        made = draw(tuple(input.shape), _float(name, dtype or input.dtype), generator)
+        made = draw(tuple(input.shape), float_dtype(name, dtype or input.dtype), generator)
         return set_requires_grad(made) if requires_grad else made
 
     call.__name__ = name
@@ -281,8 +283,6 @@ def normal(
     elif std < 0:
         raise ArgumentError(f"normal expects std >= 0.0, but found std {std}.")
     if given:
-        from backlit.core.size import broadcast
-
         shape = broadcast("normal", *(tuple(x.shape) for x in given))
         d = (
             given[0].dtype
@@ -296,11 +296,22 @@ def normal(
     return _finish(made, out, requires_grad, "normal")
 
 
+def check_probability(name: str, p: Any) -> None:
+    """Raise where ``p`` is a number that is no probability."""
+    if isinstance(p, (int, float)) and not 0 <= p <= 1:
+        raise ArgumentError(f"{name} expects p to be in [0, 1], but got p={p}.")
+
+
 @plain(inplace=False)
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
     """1 with probability ``input`` (or ``p``), else 0."""
+    if p is None and not input.dtype.is_floating_point:
+        raise DtypeError(
+            f"bernoulli: not implemented for {input.dtype.name}; probabilities are floats."
+        )
+    check_probability("bernoulli", p)
     u = draw_uniform(tuple(input.shape), float64 if input.dtype is float64 else float32, generator)
     made = to_dtype(u < (input.detach() if p is None else p), input.dtype)
     return made if out is None else write_out("bernoulli", out, made)
@@ -362,112 +373,37 @@ def multinomial(
 @plain()
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson-distributed numbers with the rates in ``input``."""
-    drawn = (generator or default_generator).numpy().poisson(realize(input))
+    if not input.dtype.is_floating_point:
+        raise DtypeError(
+            f"poisson: not implemented for {input.dtype.name}; convert the rates with .float()."
+        )
+    rates = realize(input)
+    if not (rates >= 0).all():
+        raise ArgumentError("poisson: invalid Poisson rate, expected rate to be non-negative.")
+    drawn = (generator or default_generator).numpy().poisson(rates.astype(np.float64))
     return tensor(drawn, dtype=input.dtype)
 
 
 @plain()
 def binomial(input: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
-    """Numbers of successes in ``input`` trials of probability ``prob``."""
-    drawn = (
-        (generator or default_generator)
-        .numpy()
-        .binomial(realize(input).astype(np.int64), realize(prob))
-    )
-    return tensor(drawn, dtype=input.dtype)
+    """Numbers of successes in ``input`` trials of probability ``prob``.
 
-
-# -- in-place draws --------------------------------------------------------------------------------
-
-
-def _fill(self: Tensor, made: Tensor, name: str) -> Tensor:
-    return rebind(self, check_inplace(name, self, made), name)
-
-
-def _width(self: Tensor, name: str) -> dtype:
-    return _float(name, self.dtype)
-
-
-def uniform_(
-    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Fill with uniform numbers in [a, b)."""
-    if a > b:
-        raise ArgumentError(
-            f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}."
+    A negative number of trials counts as none, and a probability beyond 0 or 1 as that; what is
+    NaN stays NaN.
+    """
+    if not input.dtype.is_floating_point:
+        raise DtypeError(
+            f"binomial only supports floating-point dtypes for count, got: {input.dtype.name}."
         )
-    u = draw_uniform(tuple(self.shape), _width(self, "uniform_"), generator)
-    return _fill(self, u * (b - a) + a, "uniform_")
-
-
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Fill with normal numbers."""
-    if std < 0:
-        raise ArgumentError(f"normal_ expects std >= 0.0, but found std {std}.")
-    z = draw_normal(tuple(self.shape), _width(self, "normal_"), generator)
-    return _fill(self, z * std + mean, "normal_")
-
-
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Fill with 1 (probability ``p``) and 0."""
-    u = draw_uniform(tuple(self.shape), float64, generator)
-    return _fill(self, to_dtype(u < p, self.dtype), "bernoulli_")
-
-
-def random_(self: Tensor, *limits: Any, generator: Generator | None = None) -> Tensor:
-    """Fill with whole numbers: ``random_()``, ``random_(to)`` or ``random_(from, to)``."""
-    largest = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53, "bool": 1}
-    top = largest.get(self.dtype.name) or dtypes.iinfo(self.dtype).max
-    low, high = (0, top + 1) if not limits else (0, limits[0]) if len(limits) == 1 else limits
-    if high is None:
-        high = top + 1
-    return _fill(
-        self,
-        draw_integers("random_", int(low), int(high), tuple(self.shape), self.dtype, generator),
-        "random_",
-    )
-
-
-def _transform(name: str, body: Any) -> Any:
-    def method(self: Tensor, *args: float, generator: Generator | None = None) -> Tensor:
-        u = draw_uniform(tuple(self.shape), float64, generator)
-        return _fill(self, to_dtype(body(u, *args), self.dtype), name)
-
-    method.__name__ = name
-    return method
-
-
-exponential_ = _transform("exponential_", lambda u, lambd=1.0: -(1 - u).log() / lambd)
-geometric_ = _transform(
-    "geometric_", lambda u, p: PUBLIC["ceil"]((1 - u).log() / math.log(1 - p)).clamp(1, None)
-)
-cauchy_ = _transform(
-    "cauchy_", lambda u, median=0.0, sigma=1.0: PUBLIC["tan"]((u - 0.5) * math.pi) * sigma + median
-)
-
-
-def log_normal_(
-    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Fill with exp of normal numbers."""
-    z = draw_normal(tuple(self.shape), _width(self, "log_normal_"), generator)
-    return _fill(self, (z * std + mean).exp(), "log_normal_")
-
-
-METHODS.update(
-    {
-        f.__name__: f
-        for f in (
-            uniform_,
-            normal_,
-            bernoulli_,
-            random_,
-            exponential_,
-            geometric_,
-            cauchy_,
-            log_normal_,
+    if prob.dtype is not input.dtype:
+        raise DtypeError(
+            f"binomial: Found dtype {prob.dtype.name} for prob but expected {input.dtype.name}, "
+            "that of count."
         )
-    }
-)
+    shape = broadcast("binomial", tuple(input.shape), tuple(prob.shape))
+    count, p = (np.broadcast_to(realize(x), shape).astype(np.float64) for x in (input, prob))
+    known = ~(np.isnan(count) | np.isnan(p))
+    trials = np.where(known, count, 0).clip(min=0).astype(np.int64)
+    draw = (generator or default_generator).numpy()
+    drawn = draw.binomial(trials, np.where(known, p, 0).clip(0, 1))
+    return tensor(np.where(known, drawn, np.nan), dtype=input.dtype)
