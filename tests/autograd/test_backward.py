@@ -359,3 +359,11 @@ def test_overwritten_base_of_a_saved_view(mode: Any) -> None:
             a *= 0
         with pytest.raises(backlit.errors.GradientError, match="modified by an inplace operation"):
             e.backward()
+
+
+def test_gradient_mode_survives_a_failing_flush() -> None:
+    """An error in what `no_grad` computes at its end leaves gradients switched on."""
+    scores, w = backlit.ones(1, 2), backlit.ones(2, requires_grad=True)
+    with pytest.raises(IndexError), backlit.no_grad():
+        w.copy_(backlit.nn.functional.nll_loss(scores, backlit.tensor([5])).expand(2))
+    assert backlit.is_grad_enabled()

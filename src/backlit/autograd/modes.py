@@ -37,9 +37,11 @@ class _Mode:
 
     def __exit__(self, *exc: object) -> None:
         era = local.era
-        if not self.mode and isinstance(era, Era) and era.leaves:
-            era.flush()  # parameters were rewritten: the end of a training step
-        local.era.set_grad(self._previous.pop())
+        try:
+            if not self.mode and isinstance(era, Era) and era.leaves:
+                era.flush()  # parameters were rewritten: the end of a training step
+        finally:
+            local.era.set_grad(self._previous.pop())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         import functools
