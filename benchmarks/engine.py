@@ -115,7 +115,7 @@ def small_step() -> str:
     return table(("iris 2-10-3, batch 150, plain loop, cold tier", "µs per step"), rows)
 
 
-def endurance(steps: int = 500_000) -> str:
+def endurance(steps: int = 1_000_000) -> str:
     """Memory and trie over many steps with varying learning rate and random indices."""
     import resource
 
