@@ -38,6 +38,7 @@ The machine:
     known.py         which programs were compiled before, for who decides when to compile
     threads.py       one pool of native threads: parallel_for (parallel.py, control.py)
     layout.py        where Python's objects keep what native code reads
+    words.py         LLVM text that loads the words of a table
     allocation.py    freed memory of large arrays kept for the next ones
     once.py          what a process has one of, whichever thread asks first
 

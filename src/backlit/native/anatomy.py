@@ -18,10 +18,10 @@ from backlit.core.value import Node, Value
 from backlit.native import jit
 from backlit.native.memory import read, written
 from backlit.native.plan import Piece, Plan
+from backlit.native.runtime import COUNT, ENTRIES
 from backlit.native.steps import Kernel, Lookup, Product, Source, Step
 from backlit.native.table import Segment
 
-_ENTRIES, _COUNT = 4, 5  # words of a segment's head
 # Entries that only call other code: which of their arguments are the addresses of that.
 _CALLERS = {"fused": (0,), "parallel": (0,), "serial": (0,), "generated": (0,), "packed": (1, 3)}
 _FEW = 3  # functions of a module that was made for one kernel
@@ -119,7 +119,7 @@ def functions(plan: Plan, part: Part) -> list[Function]:
 
 def _entries(segment: Segment) -> list[tuple[int, int]]:
     """(function, arguments) of each entry of a table."""
-    start, count = int(segment.head[_ENTRIES]), int(segment.head[_COUNT])
+    start, count = int(segment.head[ENTRIES]), int(segment.head[COUNT])
     words = (ctypes.c_int64 * (2 * count)).from_address(start)
     return list(zip(words[::2], words[1::2], strict=True))
 

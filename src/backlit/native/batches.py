@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from backlit.native.steps import Ref
 from backlit.native.views import merged, spread
+from backlit.native.words import loads
 
 DIMENSIONS = 3
 
@@ -15,8 +16,7 @@ DIMENSIONS = 3
 # three sizes, bytes from product to product, A, B, C, …}: product number i.
 _SOURCE = """
 define void @{letter}batch(ptr %a, i64 %i) {{
-  %entry = load ptr, ptr %a
-{fields}
+{words}
   %i2 = srem i64 %i, %n2
   %rest = sdiv i64 %i, %n2
   %i1 = srem i64 %rest, %n1
@@ -50,7 +50,7 @@ define void @{letter}batch(ptr %a, i64 %i) {{
   ret void
 }}
 """
-_FIELDS = ("a0", "b0", "a1", "b1", "a2", "b2", "n0", "n1", "n2", "c")
+_WORDS = "*entry a0 b0 a1 b1 a2 b2 n0 n1 n2 c"
 
 
 def names() -> list[str]:
@@ -60,11 +60,7 @@ def names() -> list[str]:
 
 def module_text(name: str) -> str:
     """The module of a body, `void body(ptr context, i64 i)`."""
-    fields = [
-        f"  %{name}.at = getelementptr i64, ptr %a, i64 {k}\n  %{name} = load i64, ptr %{name}.at"
-        for k, name in enumerate(_FIELDS, 1)
-    ]
-    body = _SOURCE.format(letter=name[0], fields="\n".join(fields))
+    body = _SOURCE.format(letter=name[0], words=loads(_WORDS))
     return f"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n{body}"
 
 

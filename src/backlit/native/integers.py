@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from backlit.native.words import loads
+
 _COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
 _ARITHMETIC = ("add", "sub", "mul")
 _TYPES = {"float32": "float", "float64": "double"}
 
-# arguments: {x, y, out, n, step of x, step of y}, steps in elements.
+_BINARY_WORDS = "*x *y *out n sx sy"  # sx and sy: steps in elements
 _BINARY = """
 define i64 @{name}(ptr %a) {{
 start:
-  %x = load ptr, ptr %a
-  %y.at = getelementptr i64, ptr %a, i64 1
-  %y = load ptr, ptr %y.at
-  %out.at = getelementptr i64, ptr %a, i64 2
-  %out = load ptr, ptr %out.at
-  %n.at = getelementptr i64, ptr %a, i64 3
-  %n = load i64, ptr %n.at
-  %sx.at = getelementptr i64, ptr %a, i64 4
-  %sx = load i64, ptr %sx.at
-  %sy.at = getelementptr i64, ptr %a, i64 5
-  %sy = load i64, ptr %sy.at
+{words}
   br label %loop
 
 loop:
@@ -51,15 +43,11 @@ done:
 }}
 """
 
-# arguments: {x, out, n}
+_UNARY_WORDS = "*x *out n"
 _UNARY = """
 define i64 @{name}(ptr %a) {{
 start:
-  %x = load ptr, ptr %a
-  %out.at = getelementptr i64, ptr %a, i64 1
-  %out = load ptr, ptr %out.at
-  %n.at = getelementptr i64, ptr %a, i64 2
-  %n = load i64, ptr %n.at
+{words}
   br label %loop
 
 loop:
@@ -88,17 +76,12 @@ _COUNT = {
     "end": "  store i64 %sum, ptr %out\n",
 }
 
-# arguments: {x, out, rows, cols}; out[i] = the first j with the largest x[i, j], NaN above all.
+_ARGMAX_WORDS = "*x *out rows cols"
+# out[i] = the first j with the largest x[i, j], NaN above all.
 _ARGMAX = """
 define i64 @{name}(ptr %a) {{
 start:
-  %x = load ptr, ptr %a
-  %out.at = getelementptr i64, ptr %a, i64 1
-  %out = load ptr, ptr %out.at
-  %rows.at = getelementptr i64, ptr %a, i64 2
-  %rows = load i64, ptr %rows.at
-  %cols.at = getelementptr i64, ptr %a, i64 3
-  %cols = load i64, ptr %cols.at
+{words}
   br label %row
 
 row:
@@ -173,19 +156,21 @@ def entries() -> dict[str, str]:
     >>> sorted(entries())[:4]
     ['count', 'float32_argmax', 'float32_widen', 'float64_argmax']
     """
-    found = {"count": _UNARY.format(name="count", **_COUNT)}
+    unary, binary = {"words": loads(_UNARY_WORDS)}, {"words": loads(_BINARY_WORDS)}
+    found = {"count": _UNARY.format(name="count", **unary, **_COUNT)}
     bodies: tuple[tuple[Callable[[str], str], dict[str, str]], ...] = (
         (_compare, _COMPARISONS),
         (_arithmetic, dict.fromkeys(_ARITHMETIC, "")),
     )
     for body, names in bodies:
-        for name, operation in names.items():
-            found[f"int_{name}"] = _BINARY.format(name=f"int_{name}", body=body(operation or name))
+        for short, operation in names.items():
+            name = f"int_{short}"
+            found[name] = _BINARY.format(name=name, body=body(operation or short), **binary)
     for dtype, kind in _TYPES.items():
         name = f"{dtype}_widen"
-        found[name] = _UNARY.format(name=name, carried="", body=_widen(kind), end="")
+        found[name] = _UNARY.format(name=name, carried="", body=_widen(kind), end="", **unary)
         name = f"{dtype}_argmax"
-        found[name] = _ARGMAX.format(name=name, type=kind)
+        found[name] = _ARGMAX.format(name=name, type=kind, words=loads(_ARGMAX_WORDS))
     return found
 
 

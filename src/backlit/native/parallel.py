@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from backlit.native import jit, threads
 from backlit.native.once import once
+from backlit.native.words import loads
 
 # {body, count, context …}: body(context, i) for every i below count
-_SOURCE = """
+_SOURCE = f"""
 declare void @parallel_for(ptr, ptr, i64)
 
-define i64 @parallel(ptr %a) {
-  %body = load ptr, ptr %a
-  %count.at = getelementptr i64, ptr %a, i64 1
-  %count = load i64, ptr %count.at
+define i64 @parallel(ptr %a) {{
+{loads("*body count")}
   %context = getelementptr i64, ptr %a, i64 2
   call void @parallel_for(ptr %body, ptr %context, i64 %count)
   ret i64 0
-}
+}}
 
-define i64 @serial(ptr %a) {
+define i64 @serial(ptr %a) {{
 start:
-  %body = load ptr, ptr %a
-  %count.at = getelementptr i64, ptr %a, i64 1
-  %count = load i64, ptr %count.at
+{loads("*body count")}
   %context = getelementptr i64, ptr %a, i64 2
   br label %next
 
@@ -38,7 +35,7 @@ one:
 
 done:
   ret i64 0
-}
+}}
 """
 
 

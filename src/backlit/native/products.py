@@ -19,6 +19,7 @@ from backlit.native import blas, gemm, jit, threads
 from backlit.native.gemm_plan import Product
 from backlit.native.once import once
 from backlit.native.parallel import parallel_address
+from backlit.native.words import loads
 
 _SERIAL = 1 << 21  # multiply-adds up to which OpenBLAS runs on one thread
 _BLOCK = 1 << 22  # multiply-adds of one of its blocks, roughly
@@ -26,32 +27,24 @@ _MOST_BLOCKS = 16
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
 LETTER = {"float32": "s", "float64": "d"}
 
-_GENERATED = """
-; {kernel, context …}, context {A, B, C}
-define i64 @generated(ptr %a) {
+_GENERATED = f"""
+; {{kernel, context …}}, context {{A, B, C}}
+define i64 @generated(ptr %a) {{
   %kernel = load ptr, ptr %a
   %context = getelementptr i64, ptr %a, i64 1
   call void %kernel(ptr %context)
   ret i64 0
-}
+}}
 
-; {lock, pack, packs, block, blocks, context …}, context {A, B, C, scratch}
-define i64 @packed(ptr %a) {
+; {{lock, pack, packs, block, blocks, context …}}, context {{A, B, C, scratch}}
+define i64 @packed(ptr %a) {{
 start:
-  %lock = load ptr, ptr %a
-  %pack.at = getelementptr i64, ptr %a, i64 1
-  %pack = load ptr, ptr %pack.at
-  %packs.at = getelementptr i64, ptr %a, i64 2
-  %packs = load i64, ptr %packs.at
-  %block.at = getelementptr i64, ptr %a, i64 3
-  %block = load ptr, ptr %block.at
-  %blocks.at = getelementptr i64, ptr %a, i64 4
-  %blocks = load i64, ptr %blocks.at
+{loads("*lock *pack packs *block blocks")}
   %context = getelementptr i64, ptr %a, i64 5
   br label %claim
 claim:
   %swap = cmpxchg ptr %lock, i64 0, i64 1 acquire monotonic
-  %free = extractvalue { i64, i1 } %swap, 1
+  %free = extractvalue {{ i64, i1 }} %swap, 1
   br i1 %free, label %work, label %wait
 wait:
   call i32 @sched_yield()
@@ -61,42 +54,21 @@ work:
   call void @parallel_for(ptr %block, ptr %context, i64 %blocks)
   store atomic i64 0, ptr %lock release, align 8
   ret i64 0
-}
+}}
 
 declare void @parallel_for(ptr, ptr, i64)
 declare i32 @sched_yield()
 """
 
-# context {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B, size}: block i of C, which is
-# rows i·size … where size > 0, or columns i·(-size) … where size < 0.
+# ta and tb say whether A and B are transposed. Block i of C is rows i·size … where size > 0, or
+# columns i·(-size) … where size < 0.
+_BLOCKS_WORDS = "*A *B *C m n k lda ldb ldc ta tb size"
 _BLOCKS = """
 declare void @cblas_{letter}gemm(
   i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
 
 define void @{letter}block(ptr %a, i64 %i) {{
-  %A = load ptr, ptr %a
-  %B.at = getelementptr i64, ptr %a, i64 1
-  %B = load ptr, ptr %B.at
-  %C.at = getelementptr i64, ptr %a, i64 2
-  %C = load ptr, ptr %C.at
-  %m.at = getelementptr i64, ptr %a, i64 3
-  %m = load i64, ptr %m.at
-  %n.at = getelementptr i64, ptr %a, i64 4
-  %n = load i64, ptr %n.at
-  %k.at = getelementptr i64, ptr %a, i64 5
-  %k = load i64, ptr %k.at
-  %lda.at = getelementptr i64, ptr %a, i64 6
-  %lda = load i64, ptr %lda.at
-  %ldb.at = getelementptr i64, ptr %a, i64 7
-  %ldb = load i64, ptr %ldb.at
-  %ldc.at = getelementptr i64, ptr %a, i64 8
-  %ldc = load i64, ptr %ldc.at
-  %ta.at = getelementptr i64, ptr %a, i64 9
-  %ta = load i64, ptr %ta.at
-  %tb.at = getelementptr i64, ptr %a, i64 10
-  %tb = load i64, ptr %tb.at
-  %size.at = getelementptr i64, ptr %a, i64 11
-  %size = load i64, ptr %size.at
+{words}
   %by.rows = icmp sgt i64 %size, 0
   %negated = sub i64 0, %size
   %length = select i1 %by.rows, i64 %size, i64 %negated
@@ -187,7 +159,11 @@ def _library() -> jit.Library:
         "sched_yield": int(ctypes.cast(yields, ctypes.c_void_p).value or 0) if yields else 0,
     }
     for letter, kind in (("s", "float"), ("d", "double")):
-        source.append(_BLOCKS.format(letter=letter, type=kind, transpose=_TRANSPOSE))
+        source.append(
+            _BLOCKS.format(
+                letter=letter, type=kind, transpose=_TRANSPOSE, words=loads(_BLOCKS_WORDS)
+            )
+        )
         imports[f"cblas_{letter}gemm"] = blas.address(f"{letter}gemm")
     return jit.engine().load(
         "\n".join(source), ["generated", "packed", "sblock", "dblock"], imports=imports

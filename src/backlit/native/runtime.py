@@ -13,12 +13,30 @@ import ctypes
 
 from backlit.native import blas, integers, jit, layout
 from backlit.native.once import once
+from backlit.native.words import loads
 
-COMPLETED = 6  # the word of a table that counts completed runs
+ENTRIES, COUNT, COMPLETED = 4, 5, 6  # words of a table: its entries, how many, completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
 
 SINGLE, DOUBLE, WHOLE, LONG = range(4)
 """What a number is stored as: float32, float64, int64, or 128 bits without a sign."""
+
+# Calls entry %k of %entries.
+CALL = """\
+  %e = getelementptr {ptr, ptr}, ptr %entries, i64 %k
+  %function = load ptr, ptr %e
+  %arguments.at = getelementptr ptr, ptr %e, i64 1
+  %arguments = load ptr, ptr %arguments.at
+  %failed = call i64 %function(ptr %arguments)
+  %is.fine = icmp eq i64 %failed, 0
+"""
+# Counts a completed run of %table.
+COUNT_RUN = f"""\
+  %completed.at = getelementptr i64, ptr %table, i64 {COMPLETED}
+  %completed = load i64, ptr %completed.at
+  %completed.next = add i64 %completed, 1
+  store i64 %completed.next, ptr %completed.at
+"""
 
 # run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
 # patch n - 1 (an array that is not contiguous, or an output that is read-only), n < 0 for number
@@ -40,17 +58,7 @@ start:
   %out = load ptr, ptr %out.at
   %num.at = getelementptr i8, ptr %numbers, i64 {layout.LIST_ITEMS}
   %num = load ptr, ptr %num.at
-  %patches = load ptr, ptr %table
-  %n1.at = getelementptr i64, ptr %table, i64 1
-  %n1 = load i64, ptr %n1.at
-  %values.at = getelementptr i64, ptr %table, i64 2
-  %values = load ptr, ptr %values.at
-  %n2.at = getelementptr i64, ptr %table, i64 3
-  %n2 = load i64, ptr %n2.at
-  %entries.at = getelementptr i64, ptr %table, i64 4
-  %entries = load ptr, ptr %entries.at
-  %n3.at = getelementptr i64, ptr %table, i64 5
-  %n3 = load i64, ptr %n3.at
+{loads("*patches n1 *values n2 *entries n3", "table")}
   br label %patch
 
 patch:
@@ -200,69 +208,32 @@ entry:
   br i1 %k.more, label %entry.one, label %done
 
 entry.one:
-  %e = getelementptr {{ptr, ptr}}, ptr %entries, i64 %k
-  %function = load ptr, ptr %e
-  %arguments.at = getelementptr ptr, ptr %e, i64 1
-  %arguments = load ptr, ptr %arguments.at
-  %failed = call i64 %function(ptr %arguments)
-  %is.fine = icmp eq i64 %failed, 0
-  br i1 %is.fine, label %entry, label %entry.failed
+{CALL}  br i1 %is.fine, label %entry, label %entry.failed
 
 entry.failed:
   %code = add i64 %k, {FAILED}
   ret i64 %code
 
 done:
-  %completed.at = getelementptr i64, ptr %table, i64 {COMPLETED}
-  %completed = load i64, ptr %completed.at
-  %completed.next = add i64 %completed, 1
-  store i64 %completed.next, ptr %completed.at
-  ret i64 0
+{COUNT_RUN}  ret i64 0
 }}
 
 ; arguments: {{kernel, inputs, outputs, rows, cols}}
 define i64 @fused(ptr %a) {{
-  %kernel = load ptr, ptr %a
-  %in.at = getelementptr i64, ptr %a, i64 1
-  %in = load ptr, ptr %in.at
-  %out.at = getelementptr i64, ptr %a, i64 2
-  %out = load ptr, ptr %out.at
-  %rows.at = getelementptr i64, ptr %a, i64 3
-  %rows = load i64, ptr %rows.at
-  %cols.at = getelementptr i64, ptr %a, i64 4
-  %cols = load i64, ptr %cols.at
+{loads("*kernel *in *out rows cols")}
   call void %kernel(ptr %in, ptr %out, i64 %rows, i64 %cols)
   ret i64 0
 }}
 """
 
-# arguments: {A, B, C, m, n, k, lda, ldb, ldc, transpose A, transpose B}, C (m, n) row by row.
+# ta and tb say whether A and B are transposed; C (m, n) lies row by row.
+_GEMM_WORDS = "*A *B *C m:i32 n:i32 k:i32 lda:i32 ldb:i32 ldc:i32 ta:i32 tb:i32"
 _GEMM = """
 declare void @cblas_{letter}gemm(
   i32, i32, i32, i32, i32, i32, {type}, ptr, i32, ptr, i32, {type}, ptr, i32)
 
 define i64 @{letter}gemm(ptr %a) {{
-  %A = load ptr, ptr %a
-  %B.at = getelementptr i64, ptr %a, i64 1
-  %B = load ptr, ptr %B.at
-  %C.at = getelementptr i64, ptr %a, i64 2
-  %C = load ptr, ptr %C.at
-  %m.at = getelementptr i64, ptr %a, i64 3
-  %m = load i32, ptr %m.at
-  %n.at = getelementptr i64, ptr %a, i64 4
-  %n = load i32, ptr %n.at
-  %k.at = getelementptr i64, ptr %a, i64 5
-  %k = load i32, ptr %k.at
-  %lda.at = getelementptr i64, ptr %a, i64 6
-  %lda = load i32, ptr %lda.at
-  %ldb.at = getelementptr i64, ptr %a, i64 7
-  %ldb = load i32, ptr %ldb.at
-  %ldc.at = getelementptr i64, ptr %a, i64 8
-  %ldc = load i32, ptr %ldc.at
-  %ta.at = getelementptr i64, ptr %a, i64 9
-  %ta = load i32, ptr %ta.at
-  %tb.at = getelementptr i64, ptr %a, i64 10
-  %tb = load i32, ptr %tb.at
+{words}
   call void @cblas_{letter}gemm(
     i32 101, i32 %ta, i32 %tb, i32 %m, i32 %n, i32 %k, {type} 1.0,
     ptr %A, i32 %lda, ptr %B, i32 %ldb, {type} 0.0, ptr %C, i32 %ldc)
@@ -270,23 +241,14 @@ define i64 @{letter}gemm(ptr %a) {{
 }}
 """
 
-# arguments: {x, index, out, rows, cols, ignore}; out[i] = x[i, index[i]], 0 where index[i] =
-# ignore.
-# place: {g, index, out, rows, cols, ignore, step of g: 0 where all rows share one number}.
+# out[i] = x[i, index[i]], 0 where index[i] = ignore.
+_PICK_WORDS = "*x *index *out rows cols ignore"
+# step of g: 0 where all rows share one number.
+_PLACE_WORDS = "*g *index *out rows cols ignore step"
 _PICK = """
 define i64 @{letter}pick(ptr %a) {{
 start:
-  %x = load ptr, ptr %a
-  %index.at = getelementptr i64, ptr %a, i64 1
-  %index = load ptr, ptr %index.at
-  %out.at = getelementptr i64, ptr %a, i64 2
-  %out = load ptr, ptr %out.at
-  %rows.at = getelementptr i64, ptr %a, i64 3
-  %rows = load i64, ptr %rows.at
-  %cols.at = getelementptr i64, ptr %a, i64 4
-  %cols = load i64, ptr %cols.at
-  %ignore.at = getelementptr i64, ptr %a, i64 5
-  %ignore = load i64, ptr %ignore.at
+{pick_words}
   br label %row
 
 row:
@@ -331,19 +293,7 @@ done:
 ; out[i, j] = g[i] where j = index[i] and index[i] is not ignored, else 0.
 define i64 @{letter}place(ptr %a) {{
 start:
-  %g = load ptr, ptr %a
-  %index.at = getelementptr i64, ptr %a, i64 1
-  %index = load ptr, ptr %index.at
-  %out.at = getelementptr i64, ptr %a, i64 2
-  %out = load ptr, ptr %out.at
-  %rows.at = getelementptr i64, ptr %a, i64 3
-  %rows = load i64, ptr %rows.at
-  %cols.at = getelementptr i64, ptr %a, i64 4
-  %cols = load i64, ptr %cols.at
-  %ignore.at = getelementptr i64, ptr %a, i64 5
-  %ignore = load i64, ptr %ignore.at
-  %step.at = getelementptr i64, ptr %a, i64 6
-  %step = load i64, ptr %step.at
+{place_words}
   %count = mul i64 %rows, %cols
   %bytes = mul i64 %count, {align}
   call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 %bytes, i1 false)
@@ -393,10 +343,11 @@ class Runtime:
     def __init__(self) -> None:
         loops = integers.entries()
         kinds = (("s", "float", 4), ("d", "double", 8))
+        words = {"pick_words": loads(_PICK_WORDS), "place_words": loads(_PLACE_WORDS)}
         parts = [_LOOP, "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
         for letter, kind, align in kinds:
-            parts.append(_GEMM.format(letter=letter, type=kind))
-            parts.append(_PICK.format(letter=letter, type=kind, align=align))
+            parts.append(_GEMM.format(letter=letter, type=kind, words=loads(_GEMM_WORDS)))
+            parts.append(_PICK.format(letter=letter, type=kind, align=align, **words))
         self.library = jit.engine().load(
             "\n".join([*parts, *loops.values()]),
             [

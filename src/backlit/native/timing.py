@@ -18,10 +18,8 @@ from backlit.native.anatomy import Part, parts
 from backlit.native.clock import MONOTONIC, now
 from backlit.native.once import once
 from backlit.native.plan import Piece, Plan
-from backlit.native.runtime import COMPLETED, FAILED
+from backlit.native.runtime import CALL, COMPLETED, COUNT, COUNT_RUN, ENTRIES, FAILED
 from backlit.native.table import Segment
-
-_ENTRIES, _COUNT = 4, 5  # words of a segment's head
 
 # timed(entries, n, stamps, table): runs the entries, and writes n + 1 times to stamps. Returns 0
 # and counts a completed run in the table, or says which entry failed.
@@ -39,13 +37,7 @@ entry:
   br i1 %more, label %one, label %done
 
 one:
-  %e = getelementptr {{ptr, ptr}}, ptr %entries, i64 %k
-  %function = load ptr, ptr %e
-  %arguments.at = getelementptr ptr, ptr %e, i64 1
-  %arguments = load ptr, ptr %arguments.at
-  %failed = call i64 %function(ptr %arguments)
-  %is.fine = icmp eq i64 %failed, 0
-  br i1 %is.fine, label %stamp, label %failure
+{CALL}  br i1 %is.fine, label %stamp, label %failure
 
 stamp:
   %time = call i64 @clock()
@@ -58,11 +50,7 @@ failure:
   ret i64 %code
 
 done:
-  %completed.at = getelementptr i64, ptr %table, i64 {COMPLETED}
-  %completed = load i64, ptr %completed.at
-  %completed.next = add i64 %completed, 1
-  store i64 %completed.next, ptr %completed.at
-  ret i64 0
+{COUNT_RUN}  ret i64 0
 }}
 """
 
@@ -114,8 +102,8 @@ class _TimedSegment:
 
     def __init__(self, segment: Segment) -> None:
         self.head = np.array(segment.head[: COMPLETED + 1])
-        self.entries, self.count = int(self.head[_ENTRIES]), int(self.head[_COUNT])
-        self.head[_COUNT] = 0
+        self.entries, self.count = int(self.head[ENTRIES]), int(self.head[COUNT])
+        self.head[COUNT] = 0
         self.table = segment.address
         self.stamps = np.zeros(self.count + 1, np.int64)
 
