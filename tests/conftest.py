@@ -89,3 +89,13 @@ def no_leaked_state() -> Iterator[None]:
         pytest.fail("the test leaks global state:\n  " + "\n  ".join(found))
     if tiers.unexpected:
         pytest.fail("programs failed to compile:\n  " + "\n  ".join(tiers.unexpected))
+
+
+@pytest.fixture
+def one_tier() -> Iterator[None]:
+    """Each program runs as NumPy source however often it repeats: its results are always the same
+    to the bit, where otherwise the last bit depends on when native code is ready."""
+    from backlit import config
+
+    with config.flags(tier="cold"):
+        yield

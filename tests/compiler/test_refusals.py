@@ -69,6 +69,7 @@ def explained(
     assert message.endswith(f" {after}]")
 
 
+@pytest.mark.usefixtures("one_tier")
 def test_index_error_names_op_operands_and_place() -> None:
     """An index that is out of range is found when the program runs; the text leads to its line."""
     explained(

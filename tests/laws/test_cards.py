@@ -105,6 +105,7 @@ def test_forward_mode_is_the_adjoint(card: Primitive, sample: Sample) -> None:
 
 
 @cards()
+@pytest.mark.usefixtures("one_tier")
 def test_lazy_equals_eager(card: Primitive, sample: Sample) -> None:
     """Computed at once or recorded first: the same bits."""
     lazy = [t.tolist() for t in apply(card, tensors(card, sample), sample)]

@@ -181,6 +181,7 @@ def test_F11_architecture_round_trips(d: list[int]) -> None:
     )
 
 
+@pytest.mark.usefixtures("one_tier")
 def test_F12_quiz_a_network_is_its_architecture_and_its_parameters() -> None:
     """The same parameters in another architecture: another function; in one that does not fit: a
     clear error."""

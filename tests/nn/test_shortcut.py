@@ -142,6 +142,7 @@ def test_data_that_a_module_makes_is_no_shortcut() -> None:
     assert sums == pytest.approx([0, one, 2 * one, 3 * one])
 
 
+@pytest.mark.usefixtures("one_tier")
 def test_gradients_through_shortcuts() -> None:
     """Gradients are those of the first, fully run call."""
     model = network()
