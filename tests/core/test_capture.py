@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -260,6 +261,33 @@ def test_unhashable_argument() -> None:
     for k in range(4):
         assert run(backlit.ones(1), [float(k)]).item() == k
     assert run.why == "an argument is neither a tensor nor hashable"
+
+
+def test_numbers_that_are_equal_and_not_the_same() -> None:
+    """1, 1.0 and True are different arguments, and so are 0.0 and -0.0."""
+    step = backlit.capture(lambda x, number: x * (number[0] if type(number) is tuple else number))
+    x = backlit.tensor([1, 2])
+    for _ in range(4):
+        found = [step(x, n) for n in (1, 1.0, True, (1,), (1.0,), 0.0, -0.0)]
+        dtypes = [str(t.dtype).removeprefix("backlit.") for t in found]
+        assert dtypes == ["int64", "float32", "int64", "int64", *["float32"] * 3]
+        assert [repr(t.tolist()) for t in found[-2:]] == ["[0.0, 0.0]", "[-0.0, -0.0]"]
+
+
+def test_given_up_calls_keep_nothing() -> None:
+    """The tensors of the last observed call are freed once a function is given up."""
+    kept = []
+
+    def step(x: backlit.Tensor) -> float:
+        y = x * 2
+        kept.append(weakref.ref(y))
+        return y.sum().item()
+
+    captured = backlit.capture(step)
+    for _ in range(20):
+        captured(backlit.ones(3))
+    assert captured.why
+    assert all(ref() is None for ref in kept)
 
 
 def test_an_error_leaves_the_state_as_it_was() -> None:

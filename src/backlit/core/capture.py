@@ -232,28 +232,26 @@ class _Steps:
 
     def place(self, stage: Stage, stages: list[Stage], returned: set[int]) -> None:
         """Find out where each output goes."""
-        closed = {id(t): t for s in stages for t in s.handles if t is not None}
-        owners = {id(t._x.grad): t for t in closed.values() if t._x is not None}
-        later = {id(t) for s in stages for t in s.handles if t is not None}
-        self.tensors = [t for _, t, _ in self.closed]
-        self.metas = [meta for _, _, meta in self.closed]
+        entered = {id(t): t for s in stages for t in s.handles if t is not None}
+        owners = {id(t._x.grad): t for t in entered.values() if t._x is not None}
+        mine = {id(t) for _, t, _ in self.closed}
         self.added_to = [(owners[id(t)], t) for _, t, _ in self.closed if id(t) in owners]
         for k, t in enumerate(stage.live):
-            if id(t) in closed and any(t is c for _, c, _ in self.closed):
+            if id(t) in mine:
                 self.rewritten.append((k, t))
             elif id(t) in owners:
                 self.gradients.append((k, owners[id(t)], _data_only(t)))
-            elif id(t) not in returned and id(t) not in later:
+            elif id(t) not in returned and id(t) not in entered:
                 raise Refused(
                     f"a tensor of shape {tuple(t.shape)} that it computes is kept elsewhere; "
                     "return it instead"
                 )
 
     def is_current(self) -> bool:
-        for t, g in self.added_to:
-            if t._x is None or t._x.grad is not g:
+        for _, t, meta in self.closed:
+            if t._var.meta is not meta:
                 return False
-        return [t._var.meta for t in self.tensors] == self.metas
+        return all(t._x is not None and t._x.grad is g for t, g in self.added_to)
 
     def _entering(
         self, args: tuple[Any, ...], made: list[Any], results: list[list[Any]]
@@ -354,11 +352,18 @@ def _template(out: Any, made: dict[int, tuple[int, int]]) -> Callable[[list[list
         return lambda results: {key: part(results) for key, part in parts.items()}
     if isinstance(out, (tuple, list)):
         items = [_template(x, made) for x in out]
-        if hasattr(out, "_fields"):
-            return lambda results: type(out)(*(item(results) for item in items))
         of = type(out)
+        if hasattr(of, "_fields"):
+            return lambda results: of(*(item(results) for item in items))
         return lambda results: of(item(results) for item in items)
     raise Refused(f"it returns {type(out).__name__}; return tensors, or tuples and dicts of them")
+
+
+def _exactly(argument: Any) -> Any:
+    """A key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    if isinstance(argument, tuple):
+        return type(argument), *map(_exactly, argument)
+    return type(argument), argument.hex() if isinstance(argument, float) else argument
 
 
 class _Kind:
@@ -401,7 +406,7 @@ class Captured(Generic[P, R]):
                     realize(a)
                 key.append(a._var.meta)
             else:
-                key.append(a)
+                key.append(_exactly(a))
         found = tuple(key)
         try:
             kind = self._kinds.get(found)
@@ -426,6 +431,7 @@ class Captured(Generic[P, R]):
             kind = self._kinds[key] = _Kind()
         kind.attempts += 1
         if kind.attempts > _MOST_ATTEMPTS:
+            kind.last = None
             self.why = kind.why
             return function(*args)
         local.era.flush()
