@@ -71,6 +71,22 @@ def test_generated_products(m: int, n: int, k: int, transpose_a: bool, transpose
     assert (guarded[-32:] == 7).all()
 
 
+@pytest.mark.skipif("x86" not in jit.host().triple, reason="elsewhere denormals cost nothing")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_denormals_are_zeros_to_products_alone(dtype: str) -> None:
+    """Sums too small for a normal number are 0, and other arithmetic goes on as before."""
+    tiny = np.finfo(dtype).tiny
+    product = Product(2, 20, 3, dtype=dtype)
+    a = np.array([[tiny, 0, 0], [1, 0, tiny / 4]], dtype)
+    b = np.full((3, 20), 0.5, dtype)
+    b[2] = 8
+    out = np.empty((2, 20), dtype)
+    build(product).run(a, b, out)
+    assert (out[0] == 0).all()
+    assert (out[1] == 0.5).all()
+    assert (a[0] * a.dtype.type(0.5))[0] == tiny / 2 > 0
+
+
 def cuts(product: Product, host: jit.Host, generator: np.random.Generator) -> Plan:
     """The model's cut, with any of its parts changed at random."""
 

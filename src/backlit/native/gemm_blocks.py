@@ -141,7 +141,8 @@ class Blocks:
             code.b.udiv(index, bands), plan.block_columns, product.n
         )
         parts = max(1, -(-product.k // plan.depth))  # C is written even where k = 0
-        code.loop(I64(0), I64(parts), 1, self._depth)
+        with code.flushing():
+            code.loop(I64(0), I64(parts), 1, self._depth)
         code.b.ret_void()
         return function
 
