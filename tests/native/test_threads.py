@@ -57,6 +57,13 @@ def bodies(pool: Pool) -> jit.Library:
     return jit.engine().load(BODIES, ["body", "nest"], imports={"parallel_for": pool.address})
 
 
+def until_awake(pool: Pool) -> None:
+    """Wait until all workers of the pool are in their native loop."""
+    deadline = time.monotonic() + 10
+    while pool.idle_workers < pool.num_threads - 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 1000, 2**20 - 1, 2**20 + 5])
 def test_every_chunk_runs_once(pool: Pool, bodies: jit.Library, count: int) -> None:
     """Each index from 0 to count - 1 is passed exactly once."""
@@ -117,12 +124,49 @@ def test_workers_share_the_work(pool: Pool) -> None:
         """,
         ["meet"],
     )
-    deadline = time.monotonic() + 10
-    while pool.idle_workers < 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    until_awake(pool)
     count = np.zeros(1, "int64")
     pool.parallel_for(library.address("meet"), count.ctypes.data, 3)
     assert count[0] == 3
+
+
+def test_workers_begin_at_the_end(pool: Pool) -> None:
+    """The caller takes the first chunk and a worker the last, so that each meets its own data
+    again."""
+    library = jit.engine().load(
+        """
+        define void @arrive(ptr %context, i64 %i) {
+          %order = atomicrmw add ptr %context, i64 1 seq_cst
+          %index = add i64 %i, 1
+          %address = getelementptr i64, ptr %context, i64 %index
+          store i64 %order, ptr %address
+          br label %wait
+        wait:
+          %n = load atomic i64, ptr %context seq_cst, align 8
+          %both = icmp uge i64 %n, 2
+          br i1 %both, label %done, label %wait
+        done:
+          ret void
+        }
+        """,
+        ["arrive"],
+    )
+    pool.set_num_threads(2)
+    until_awake(pool)
+    out = np.zeros(101, "int64")
+    pool.parallel_for(library.address("arrive"), out.ctypes.data, 100)
+    assert out[0] == 100
+    assert sorted(out[[1, 100]].tolist()) == [0, 1]
+
+
+def test_workers_without_work_fall_asleep(pool: Pool, bodies: jit.Library) -> None:
+    """After a job, threads look for more for a moment only; then they use no processor."""
+    until_awake(pool)
+    out = np.zeros(5, "int64")
+    pool.parallel_for(bodies.address("body"), out.ctypes.data, 5)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.15
 
 
 def test_threads_end_and_start_again(pool: Pool, bodies: jit.Library) -> None:

@@ -5,13 +5,16 @@ calling thread and on idle workers. Which thread runs which i differs from run t
 chunks are does not, so results do not depend on the number of threads.
 
 Workers are Python threads that call one native function and stay in it until the pool is shut
-down: no thread library to link, no GIL after the start. They look for work for about 50 µs before
-they sleep on a condition variable, so that the short gaps within a training step cost no wake-up.
+down: no thread library to link, no GIL after the start. They look for work for 200 µs before they
+sleep on a condition variable, so that the gaps within a training step, and those between two steps,
+cost no wake-up; after the first moment of these they let other threads go first.
 
-Handing out work: one 64-bit word, the ticket, holds the job's number, its count and the next index
-(24 + 20 + 20 bits). A worker reads it, reads the job's body and context, and takes the index by
-compare-and-swap; success proves that the job was still the same, hence that body and context were
-its own. The caller returns when as many chunks are done as there were.
+Handing out work: one 64-bit word, the ticket, holds the job's number, where the chunks that are
+left end, and where they begin (24 + 20 + 20 bits). A worker reads it, reads the job's body and
+context, and takes an index by compare-and-swap; success proves that the job was still the same,
+hence that body and context were its own. The caller returns when as many chunks are done as there
+were. It takes chunks from the first on, workers from the last back: what a thread has in its cache
+from the job before is then likely to be what it needs.
 
 A nested call, or one while another thread's job runs, runs serially on its own thread. So does
 everything after a fork, until the pool is started again, and everything on Windows.
@@ -28,7 +31,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from backlit.native import jit
+from backlit.native import clock, jit
 from backlit.native.once import once
 
 _SYMBOLS = (
@@ -39,6 +42,7 @@ _SYMBOLS = (
     "pthread_cond_wait",
     "pthread_cond_broadcast",
     "sched_yield",
+    "clock_gettime",
 )
 _PAUSE = {
     "x86_64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
@@ -68,7 +72,7 @@ declare i32 @pthread_cond_wait(ptr, ptr)
 declare i32 @pthread_cond_broadcast(ptr)
 declare i32 @sched_yield()
 {pause_declaration}
-
+{clock}
 ; Also right in the child of a fork, whose threads are gone.
 define void @reset() {{
   store i64 0, ptr @ticket
@@ -118,8 +122,8 @@ define internal i1 @wanted() {{
   ret i1 %any
 }}
 
-; Take and run chunks until none is left.
-define internal void @drain() {{
+; Take and run chunks until none is left: the caller from the first on, workers from the last.
+define internal void @drain(i1 %is.caller) {{
 entry:
   br label %look
 look:
@@ -132,14 +136,17 @@ look:
 take:
   %f = load atomic i64, ptr @body monotonic, align 8
   %c = load atomic i64, ptr @context monotonic, align 8
-  %following = add i64 %t, 1
+  %last = sub i64 %count, 1
+  %index = select i1 %is.caller, i64 %next, i64 %last
+  %step = select i1 %is.caller, i64 1, i64 -1048576
+  %following = add i64 %t, %step
   %swap = cmpxchg ptr @ticket, i64 %t, i64 %following acq_rel acquire
   %taken = extractvalue {{ i64, i1 }} %swap, 1
   br i1 %taken, label %run, label %look
 run:
   %function = inttoptr i64 %f to ptr
   %argument = inttoptr i64 %c to ptr
-  call void %function(ptr %argument, i64 %next)
+  call void %function(ptr %argument, i64 %index)
   atomicrmw add ptr @done, i64 1 acq_rel
   br label %look
 empty:
@@ -151,19 +158,28 @@ entry:
   atomicrmw add ptr @workers, i64 1 seq_cst
   br label %work
 work:
-  call void @drain()
+  call void @drain(i1 false)
   %s = load atomic i64, ptr @stopping seq_cst, align 8
   %stop = icmp ne i64 %s, 0
-  br i1 %stop, label %leave, label %spin
+  br i1 %stop, label %leave, label %idle
+idle:
+  %since = call i64 @clock()
+  br label %spin
 spin:
-  %turn = phi i64 [ 0, %work ], [ %turn.next, %spin.on ]
+  %turn = phi i64 [ 0, %idle ], [ %turn.next, %spin.on ], [ %turn.next, %yield ]
   %wanted = call i1 @wanted()
   br i1 %wanted, label %work, label %spin.on
 spin.on:
   {pause}
   %turn.next = add i64 %turn, 1
   %tired = icmp ugt i64 %turn.next, {spins}
-  br i1 %tired, label %sleep, label %spin
+  br i1 %tired, label %yield, label %spin
+yield:
+  call i32 @sched_yield()
+  %time = call i64 @clock()
+  %waited = sub i64 %time, %since
+  %enough = icmp ugt i64 %waited, {patience}
+  br i1 %enough, label %sleep, label %spin
 sleep:
   call i32 @pthread_mutex_lock(ptr @mutex)
   atomicrmw add ptr @sleepers, i64 1 seq_cst
@@ -217,7 +233,7 @@ call:
   call void @wake()
   br label %share
 share:
-  call void @drain()
+  call void @drain(i1 true)
   br label %wait
 wait:
   %turn = phi i64 [ 0, %share ], [ %turn.next, %spin ], [ %turn.next, %yield ]
@@ -250,7 +266,8 @@ return:
   ret void
 }}
 """
-_SPINS = 1000  # pauses, about 50 µs on x86
+_SPINS = 1000  # pauses: 15 to 50 µs on x86
+_PATIENCE = 200_000  # ns
 _EXPORTS = ["reset", "stop", "resume", "count_workers", "worker", "parallel_for"]
 
 
@@ -275,7 +292,13 @@ class Pool:
             for name in _SYMBOLS
         }
         declaration, pause = _PAUSE.get(jit.host().triple.split("-")[0], ("", ""))
-        text = _SOURCE.format(pause_declaration=declaration, pause=pause, spins=_SPINS)
+        text = _SOURCE.format(
+            pause_declaration=declaration,
+            pause=pause,
+            spins=_SPINS,
+            patience=_PATIENCE,
+            clock=clock.SOURCE,
+        )
         return jit.engine().load(text, _EXPORTS, imports=imports)
 
     def _after_fork(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from backlit.native import jit
 from backlit.native.anatomy import Part, parts
-from backlit.native.clock import MONOTONIC, now
+from backlit.native.clock import MONOTONIC, SOURCE, now
 from backlit.native.once import once
 from backlit.native.plan import Piece, Plan
 from backlit.native.runtime import CALL, COMPLETED, COUNT, COUNT_RUN, ENTRIES, FAILED
@@ -54,20 +54,6 @@ done:
 }}
 """
 
-_POSIX_CLOCK = """
-declare i32 @clock_gettime(i32, ptr)
-
-define internal i64 @clock() {{
-  %time = alloca [2 x i64], align 8
-  %status = call i32 @clock_gettime(i32 {number}, ptr %time)
-  %seconds = load i64, ptr %time
-  %rest.at = getelementptr i64, ptr %time, i64 1
-  %rest = load i64, ptr %rest.at
-  %billions = mul i64 %seconds, 1000000000
-  %sum = add i64 %billions, %rest
-  ret i64 %sum
-}}
-"""
 _OTHER_CLOCK = "declare i64 @clock()\n"
 
 
@@ -80,7 +66,7 @@ class Clockwork:
             address = ctypes.cast(self._python_clock, ctypes.c_void_p).value or 0
             text, imports = _OTHER_CLOCK, {"clock": address}
         else:
-            text, imports = _POSIX_CLOCK.format(number=number), {}
+            text, imports = SOURCE, {}
         self.library = jit.engine().load(text + _LOOP, ["timed"], imports=imports)
         types = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
         self.run = ctypes.PYFUNCTYPE(ctypes.c_int64, *types)(self.library.address("timed"))
