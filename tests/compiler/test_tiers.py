@@ -16,7 +16,7 @@ import pytest
 import backlit
 from backlit import config
 from backlit.compiler import tiers
-from backlit.compiler.tiers import LARGE_BYTES, Tiered, worker
+from backlit.compiler.tiers import LARGE_BYTES, Tiered, compiled_first, worker
 from backlit.core.position import trie
 from backlit.core.tensor import Tensor
 from backlit.errors import VerificationError
@@ -104,6 +104,72 @@ def test_tier_cold_never_compiles() -> None:
         worker.wait()
         assert only().plan is None
         assert only().failure is None
+
+
+@needs_native
+def test_compiled_first_keeps_what_is_known() -> None:
+    """In its block a program that ran as NumPy source runs natively, and is the same program."""
+    with config.flags(tier="auto"):
+        backlit.flush()
+        compute()
+        known = only()
+        assert known.plan is None
+        with compiled_first():
+            compute()
+        assert only() is known
+        assert known.plan is not None
+
+
+@needs_native
+def test_compiled_first_holds_for_its_thread_and_block() -> None:
+    """Other threads begin with NumPy source meanwhile, and so does its own thread afterwards."""
+    plans: list[Any] = []
+
+    def other(shape: int) -> None:
+        trie.clear()
+        backlit.flush()
+        (backlit.ones(shape) * 2.0).sum().item()
+        plans.append(only().plan)
+
+    with config.flags(tier="auto"):
+        with compiled_first():
+            thread = threading.Thread(target=other, args=(3,))
+            thread.start()
+            thread.join()
+        other(4)
+    assert plans == [None, None]
+
+
+def test_compiled_first_leaves_cold_alone() -> None:
+    """Under `cold` nothing is compiled in its block either."""
+    with config.flags(tier="cold"), compiled_first():
+        backlit.flush()
+        compute()
+        assert only().plan is None
+
+
+@needs_native
+def test_compiled_first_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that the compiler is working on is not compiled a second time."""
+    begun, go_on, compile = threading.Event(), threading.Event(), Tiered.compile
+    was_there: list[bool] = []
+
+    def slow(tiered: Tiered) -> None:
+        was_there.append(tiered.plan is not None)
+        begun.set()
+        go_on.wait(10)
+        compile(tiered)
+
+    monkeypatch.setattr(Tiered, "compile", slow)
+    with config.flags(tier="auto"):
+        backlit.flush()
+        compute()
+        compute()
+        assert begun.wait(10)
+        threading.Timer(0.05, go_on.set).start()
+        with compiled_first():
+            compute()
+        assert was_there == [False, True]
 
 
 @needs_native

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 import backlit
 from backlit import nn, optim, train
-from backlit.compiler.tiers import worker
+from backlit.compiler.tiers import Tiered, worker
 from backlit.core.position import trie
 from backlit.data import DataLoader, IterableDataset, Subset, TensorDataset, iris
 from backlit.optim import lr_scheduler
@@ -61,6 +62,25 @@ def test_fit_is_the_plain_loop() -> None:
     fitted = linear()
     fit(fitted, epochs=3, seed=5)
     assert values(fitted) == values(by_hand)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None, reason="needs llvmlite")
+def test_seeded_runs_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run with a seed finds the programs of the first, and both run natively alone."""
+    compiled: list[Any] = []
+    compile = Tiered.compile
+    with backlit.config.flags(tier="auto"):
+        trie.clear()
+        backlit.flush()
+        one, two = linear(), linear()  # their weights are drawn outside of the runs
+        worker.wait()
+        monkeypatch.setattr(Tiered, "compile", lambda t: (compiled.append(t), compile(t)))
+        fit(one, epochs=1, seed=5)
+        assert len(compiled) == len(set(compiled)) > 0
+        assert all(t.plan is not None and t.runs == 1 for t in compiled)
+        compiled.clear()
+        fit(two, epochs=1, seed=5)
+        assert compiled == []
 
 
 def test_rows_report_the_epoch() -> None:

@@ -7,6 +7,7 @@ wherever it cannot be had, the cold tier runs.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import queue
@@ -14,7 +15,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,34 @@ marks_module = "backlit.native.known"  # imported when the first program is due
 LARGE_BYTES = 64 << 20  # computed by a program that is compiled before its first run
 native_module = "backlit.native.plan"  # imported when the first program is hot
 _TOLERANCE = {"float32": (2e-4, 2e-5), "float64": (1e-9, 1e-11)}
+
+
+class _Thread(threading.local):
+    """What a thread does with programs that have no plan yet."""
+
+    compiles_first = False
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def compiled_first() -> Iterator[None]:
+    """Within this block, where the tier is `auto`, this thread waits for native code.
+
+    No timing decides then which of two equivalent programs makes a step. A change of the flag
+    would do so, too, but it makes all threads forget all programs.
+
+    >>> with compiled_first():
+    ...     backlit.ones(3).sum()
+    tensor(3.)
+    """
+    before = _thread.compiles_first
+    _thread.compiles_first = True
+    try:
+        yield
+    finally:
+        _thread.compiles_first = before
 
 
 class Tiered:
@@ -55,7 +84,10 @@ class Tiered:
         tier = config.get("tier")
         if tier != "cold" and self.failure is None:
             is_due = self.runs == RUNS_BEFORE_HOT
-            if tier == "hot" or (self.runs == 1 and self.is_large()) or (is_due and self.is_known):
+            if _thread.compiles_first and worker.is_busy:  # perhaps with this very program
+                worker.wait()
+            is_waited_for = tier == "hot" or _thread.compiles_first
+            if is_waited_for or (self.runs == 1 and self.is_large()) or (is_due and self.is_known):
                 self.compile()
                 if self.plan is not None:
                     return self.plan

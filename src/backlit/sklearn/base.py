@@ -18,12 +18,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from backlit.compiler.tiers import compiled_first
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.ops.generator import get_rng_state, manual_seed, set_rng_state
 from backlit.sklearn.network import Array, build, forward, initial_weights, weights_of
 from backlit.sklearn.training import Samples, Trainer, optimizer_class
-from backlit.train.loop import steady
 
 LARGEST_BATCH = 200
 SKLEARN_NAMES = {"logistic": "sigmoid"}
@@ -151,7 +151,8 @@ class MLPEstimator(BaseEstimator):  # type: ignore[misc]  # untyped base
             None if sample_weight is None else sample_weight.astype(dtype),
         )
         # With a seed, no timing decides which of two equivalent programs makes a step.
-        with own_generator(), steady(self.random_state is not None):
+        is_seeded = self.random_state is not None
+        with own_generator(), compiled_first() if is_seeded else contextlib.nullcontext():
             trainer = self._trainer(X.shape[1], activations, dropout, rng, dtype, goes_on)
             if not incremental:
                 trainer.optimizer = None  # `fit` begins without momentum, also from earlier weights

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backlit import config
+from backlit.compiler.tiers import compiled_first
 from backlit.core.tensor import Tensor
 from backlit.data.seeds import seed_process
 from backlit.errors import ArgumentError
@@ -119,7 +119,7 @@ def fit(
         validation = Validation(loader, LossSum(loss), as_metrics(metrics))
     if reproducible is None:
         reproducible = seed is not None or run.checkpoint is not None
-    with steady(reproducible):
+    with compiled_first() if reproducible else contextlib.nullcontext():
         prepare(run, resume)
         Loop(run, validation, as_progress(progress)).train()
     return run.history
@@ -141,16 +141,6 @@ class Validation:
         run_over(run.model, self.loader, run.loss_of, self.losses, self.metrics)
         scores = {f"val_{metric.name}": metric.compute() for metric in self.metrics}
         return {"val_loss": self.losses.mean(), **scores}
-
-
-@contextlib.contextmanager
-def steady(reproducible: bool) -> Iterator[None]:
-    """Run programs natively from the first time on, if they are to give the same bits again."""
-    if reproducible and config.get("tier") == "auto":
-        with config.flags(tier="hot"):
-            yield
-    else:
-        yield
 
 
 def steps_schedule(scheduler: Any, schedule_by: str) -> bool:
