@@ -23,6 +23,8 @@ import backlit
 from backlit.errors import ArgumentError
 from backlit.sklearn import MLPClassifier, MLPRegressor
 from backlit.sklearn.base import MLPEstimator
+from backlit.sklearn.network import build
+from backlit.sklearn.training import Samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -297,6 +299,29 @@ def test_unscaled_data_that_blow_up() -> None:
         "training produced weights that are infinite or NaN; scale the data (such as with "
         "StandardScaler), or lower learning_rate_init."
     )
+
+
+@pytest.mark.parametrize("rows", [np.array([3, 0, 2]), slice(1, 3)])
+def test_samples_stay_together(rows: Any) -> None:
+    """A batch has the inputs, targets and weights of the same rows, in the order asked for."""
+    x, y, weight = np.arange(10.0).reshape(5, 2), np.arange(5), np.linspace(0, 1, 5)
+    for w in (weight, None):
+        batch = Samples(x, y, w).at(rows)
+        np.testing.assert_array_equal(batch.x, x[rows])
+        np.testing.assert_array_equal(batch.y, y[rows])
+        assert w is None or batch.weight is not None
+        np.testing.assert_array_equal(batch.weight, None if w is None else w[rows])
+
+
+def test_network_has_the_sizes_and_weights_given() -> None:
+    """Layers say what they are, hold copies of the weights, and draw no random numbers."""
+    before = backlit.get_rng_state().tolist()
+    w, b = np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    (layer,) = build([w], [b], [], [])
+    assert backlit.get_rng_state().tolist() == before
+    assert repr(layer) == "Linear(in_features=2, out_features=3, bias=True)"
+    w[:], b[:] = 0, 0
+    assert layer(backlit.ones(1, 2, dtype=backlit.float64)).tolist() == [[3.0, 6.0, 9.0]]
 
 
 def test_base_class_says_what_is_missing() -> None:

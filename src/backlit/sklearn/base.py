@@ -177,7 +177,7 @@ class MLPEstimator(BaseEstimator):  # type: ignore[misc]  # untyped base
             )
             x_held, y_held = samples.x[held].astype(np.float64), y[held]
             w_held = None if samples.weight is None else samples.weight[held]
-            samples = samples.ordered(kept)
+            samples = samples.at(kept)
 
             def score() -> float:
                 self.coefs_, self.intercepts_ = weights_of(trainer.network)

@@ -106,26 +106,32 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]  # unt
 
     def _encode(self, y: Array, keeps_classes: bool) -> Array:
         check_classification_targets(y)
-        self._is_multilabel = type_of_target(y).startswith("multilabel")
+        has_columns = y.ndim == 2 and y.shape[1] > 1
+        self._is_multilabel = has_columns and type_of_target(y).startswith("multilabel")
         if self._is_multilabel:
             self.classes_ = np.arange(y.shape[1])
             self._is_binary = False
             self.n_outputs_, self.out_activation_ = y.shape[1], "logistic"
             return y.astype(np.float64)
         y = column_or_1d(y, warn=True)
-        if not keeps_classes:
-            self.classes_ = unique_labels(y)
+        if keeps_classes:
+            self._check_known(y)
+        else:
+            self.classes_ = np.unique(y)
+        self._is_binary = len(self.classes_) == 2
+        self.n_outputs_ = 1 if self._is_binary else len(self.classes_)
+        self.out_activation_ = "logistic" if self._is_binary else "softmax"
+        codes = np.searchsorted(self.classes_, y).astype(np.int64)
+        return codes[:, None].astype(np.float64) if self._is_binary else codes
+
+    def _check_known(self, y: Array) -> None:
+        """Raise if there are classes in y that have not been named."""
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ArgumentError(
                 f"y holds classes that were not there before: {unknown.tolist()}; the classes are "
                 f"{self.classes_.tolist()}."
             )
-        self._is_binary = len(self.classes_) == 2
-        self.n_outputs_ = 1 if self._is_binary else len(self.classes_)
-        self.out_activation_ = "logistic" if self._is_binary else "softmax"
-        codes = np.searchsorted(self.classes_, y).astype(np.int64)
-        return codes[:, None].astype(np.float64) if self._is_binary else codes
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
         if self.out_activation_ == "softmax":

@@ -44,7 +44,9 @@ def build(
     """The network with these weights; the last layer has no activation."""
     layers: list[nn.Module] = []
     for position, (w, b) in enumerate(zip(coefs, intercepts, strict=True)):
-        layer = nn.Linear(*w.shape)
+        inputs, outputs = w.shape
+        layer = nn.Linear(0, outputs)  # without inputs it draws no weights of its own
+        layer.in_features = inputs
         layer.weight = Parameter(from_array(np.ascontiguousarray(w.T)))
         layer.bias = Parameter(from_array(b.copy()))
         layers.append(layer)

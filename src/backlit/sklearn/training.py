@@ -32,12 +32,17 @@ class Samples:
     y: Array
     weight: Array | None = None
 
-    def ordered(self, order: Array | None) -> Samples:
-        """The same in another order."""
-        if order is None:
-            return self
-        weight = None if self.weight is None else self.weight[order]
-        return Samples(self.x[order], self.y[order], weight)
+    def at(self, rows: Any) -> Samples:
+        """Some of them, by indices or a slice, in that order."""
+        weight = None if self.weight is None else rows_of(self.weight, rows)
+        return Samples(rows_of(self.x, rows), rows_of(self.y, rows), weight)
+
+
+def rows_of(array: Array, rows: Any) -> Array:
+    """The rows at some indices, or in a slice."""
+    # `take` needs a fifth of the time of `array[rows]` where rows are short.
+    found: Array = array[rows] if isinstance(rows, slice) else array.take(rows, 0)
+    return found
 
 
 @dataclass
@@ -104,15 +109,19 @@ class Trainer:
         """Whether the optimizer's weight decay is the gradient of the penalty."""
         return self.settings.solver in ("adam", "sgd")
 
-    def step(self, x: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Tensor:
-        """One optimizer step."""
+    def step(self, batch: Samples, total: float) -> Tensor:
+        """One optimizer step; returns the loss."""
         assert self.optimizer is not None
         if self.decays:
             self.optimizer.param_groups[0]["weight_decay"] = self.settings.alpha / total
         if self.captured is None:
             self.captured = capture(self.whole_step)
-        share = total if weight is None else from_array(np.array(total, x.dtype.numpy))
-        loss: Tensor = self.captured(x, y, weight, share)
+        x, y = from_array(batch.x), from_array(batch.y)
+        if batch.weight is None:
+            loss: Tensor = self.captured(x, y, None, total)
+        else:
+            share = from_array(np.array(total, batch.x.dtype))
+            loss = self.captured(x, y, from_array(batch.weight), share)
         return loss.detach() if loss.requires_grad else loss
 
     def whole_step(self, x: Tensor, y: Tensor, weight: Tensor | None, total: Any) -> Tensor:
@@ -130,27 +139,27 @@ class Trainer:
 
     def epoch(self, samples: Samples, batch_size: int) -> float:
         """All samples once; the mean loss, the penalty included."""
-        order = self.rng.permutation(len(samples.x)) if self.settings.shuffle else None
-        samples = samples.ordered(order)
         n = len(samples.x)
+        order = self.rng.permutation(n) if self.settings.shuffle else None
         losses: list[tuple[Tensor, int, float]] = []
         for start in range(0, n, batch_size):
             rows = slice(start, min(start + batch_size, n))
-            count = rows.stop - start
-            weight, total = None, float(count)
-            if samples.weight is not None:
-                total = float(samples.weight[rows].sum())
-                if total == 0:
-                    continue
-                weight = from_array(samples.weight[rows])
-            loss = self.step(
-                from_array(samples.x[rows]), from_array(samples.y[rows]), weight, total
-            )
-            losses.append((loss, count, total))
+            # Gathered batch by batch, so that what a step reads is still in the cache.
+            batch = samples.at(rows if order is None else order[rows])
+            count = len(batch.x)
+            total = float(count if batch.weight is None else batch.weight.sum())
+            if total == 0:
+                continue
+            losses.append((self.step(batch, total), count, total))
         self.t += n
         # Read only now: a loss read in the loop would split every step in two programs.
-        decay = self.settings.alpha * float(realize(self.penalty().detach()))
+        decay = self.settings.alpha * self.penalty_now()
         return sum((float(realize(l)) + decay / total) * c for l, c, total in losses) / n
+
+    def penalty_now(self) -> float:
+        """`penalty` as a number, without a program of its own."""
+        weights = (realize(layer.weight) for layer in linear_layers(self.network))
+        return 0.5 * sum(float(np.vdot(w, w)) for w in weights)
 
     def run(
         self,
