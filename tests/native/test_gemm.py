@@ -132,6 +132,20 @@ def test_any_cut(seed: int) -> None:
     assert (guarded[-32:] == 7).all()
 
 
+def test_large_results_are_cut_by_rows() -> None:
+    """Where C is large, as a weight's gradient is, a block is a part of it that lies together;
+    where B is, as a weight in a layer's output, a block needs a part of B only."""
+    host = dataclasses.replace(jit.host(), vector_bytes=64, registers=32)
+    gradient = Product(128, 784, 64, transpose_a=True)
+    plan = gemm_plan.plan(gradient, host, 2)
+    assert plan.block_columns >= gradient.n
+    assert plan.blocks(gradient) == 2
+    output = Product(64, 128, 784, transpose_b=True)
+    plan = gemm_plan.plan(output, host, 2)
+    assert plan.block_rows >= output.m
+    assert plan.blocks(output) == 2
+
+
 def test_bits_do_not_depend_on_the_cut() -> None:
     """Blocks, depth and copies change no bit of a result."""
     product = Product(70, 100, 300, transpose_b=True)

@@ -20,9 +20,10 @@ _PACKED_BYTES = 256 * 1024  # of A, from which packing it pays …
 _PACKED_COLUMNS = 512, 1024  # … if so many columns meet it, transposed or not
 # Costs in cycles.
 _TILE = 40.0  # of entering and leaving a tile
-_TRANSPOSED, _COPIED = 10.0, 5.0  # of packing one vector of B
+_PACKED = 6.5  # of packing one vector of B, transposed or not
 _BLOCK = 3000.0  # of handing out a block
-_BYTES = 8.0  # of A and B that arrive per cycle
+_BYTES = 8.0  # of A and B that arrive per cycle …
+_FOREIGN = 2.5  # … and of C, where another core has written them last
 _SPLIT = 1 << 20  # multiply-adds from which a product is cut into blocks
 _MOST_THREADS = 16  # that blocks are made for
 
@@ -124,7 +125,7 @@ def plan(product: Product, host: Host, threads: int) -> Plan:
         block_rows, block_columns = _up(product.m, rows), _up(product.n, panel)
     else:
         tile = product.k * rows * vectors / 2 + _TILE
-        pack = (_TRANSPOSED if product.transpose_b else _COPIED) * pack_b * vectors * product.k
+        pack = _PACKED * pack_b * vectors * product.k
         block_rows, block_columns = _block(product, rows, panel, band, tile, pack, threads)
     return Plan(rows, vectors, width, depth, pack_a, pack_b, block_rows, block_columns)
 
@@ -179,7 +180,11 @@ def _block(
     product: Product, rows: int, panel: int, band: int, tile: float, pack: float, threads: int
 ) -> tuple[int, int]:
     """The size of a block for which `threads` threads are done first, the last of them being
-    late by a part of a block."""
+    late by a part of a block.
+
+    What reads C cuts it by rows, and threads have the same part of one array as of the next: of
+    blocks side by side, one half is written for another core to read.
+    """
     row_tiles, panels = -(-product.m // rows), -(-product.n // panel)
     best: tuple[float, int, int] | None = None
     threads = min(threads, _MOST_THREADS)
@@ -189,7 +194,9 @@ def _block(
         for wide in range(1, panels + 1):
             count = -(-row_tiles // tall) * -(-panels // wide)
             moved = (tall * rows + wide * panel) * product.k * product.item
-            cost = tall * wide * tile + wide * pack + moved / _BYTES + _BLOCK
+            foreign = tall * rows * wide * panel * product.item / 2 if wide < panels else 0
+            cost = tall * wide * tile + wide * pack + _BLOCK
+            cost += moved / _BYTES + foreign / _FOREIGN
             turns = -(-count // threads)
             time = max(turns * cost, count * cost / threads + 0.25 * cost)
             candidate = (time, tall, wide)
