@@ -218,6 +218,14 @@ def test_products(sizes: tuple[int, int, int], transposed: tuple[int, int]) -> N
     agrees(product)
 
 
+def test_product_over_one_element_is_arithmetic() -> None:
+    """A column times a row shares a kernel with what stands around it, also transposed."""
+    column, row, h, batch = given(5, 1), given(1, 3), given(5, 3), given(2, 5, 1)
+    assert steps(lambda: (column @ row).where(h > 0, 0.0)) == ["kernel mul gt where"]
+    assert steps(lambda: row.t() @ column.t() + 1.0) == ["kernel mul add"]
+    agrees(lambda: (column @ row, row.t() @ column.t(), batch @ row))
+
+
 def test_expanded_factor_is_not_read_in_place() -> None:
     """A factor whose rows are one row in memory has no leading dimension, and agrees."""
     row, w = given(4), given(4, 3)

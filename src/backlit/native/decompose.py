@@ -1,8 +1,9 @@
 """Nodes that kernels do not know, as several nodes that they do.
 
-Standardisation becomes sums and arithmetic, which fuse with what stands around them; softmax and
-the largest element along any dimension become those along rows, or reductions of columns; and a
-reduction over dimensions that do not lie side by side becomes one after the other.
+Standardisation becomes sums and arithmetic, which fuse with what stands around them, and a product
+of a column and a row arithmetic; softmax and the largest element along any dimension become those
+along rows, or reductions of columns; and a reduction over dimensions that do not lie side by side
+becomes one after the other.
 """
 
 from __future__ import annotations
@@ -167,10 +168,20 @@ def _argmax(d: Decomposer, node: Node) -> bool:
     return True
 
 
+def _outer(d: Decomposer, node: Node) -> bool:
+    """A product over one element is arithmetic, which fuses with what stands around it."""
+    a, b = node.args
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != 1:
+        return False
+    d.define(node.outs[0], "mul", a, b)
+    return True
+
+
 _RULES: dict[str, Callable[[Decomposer, Node], bool]] = {
     **dict.fromkeys(REDUCTIONS, _reduction),
     "standardize": _standardize,
     "softmax": _softmax,
     "log_softmax": _softmax,
     "argmax": _argmax,
+    "matmul": _outer,
 }
