@@ -13,7 +13,7 @@ from backlit import data
 from backlit.core.create import from_array, tensor
 from backlit.core.era import realize
 from backlit.core.tensor import Tensor
-from backlit.data.collate import gather, is_gatherable
+from backlit.data.collate import gatherer, is_gatherable
 from backlit.errors import ShapeError
 
 
@@ -99,12 +99,33 @@ def test_gathering_is_collating() -> None:
     for dataset in (x, both, data.Subset(both, [5, 4, 3, 2, 1])):
         assert is_gatherable(dataset)
         slow = data.default_collate([dataset[int(i)] for i in indices])  # type: ignore[index]
-        assert plain(gather(dataset, indices)) == plain(slow)
+        assert plain(gatherer(dataset)(indices)) == plain(slow)
 
     class Noisy(data.TensorDataset):
         pass
 
     assert not is_gatherable(Noisy(x))
+
+
+def test_subsets_are_looked_up_once() -> None:
+    """The indices of a subset become an array once for all batches, however many they are."""
+
+    class Counted(list[int]):
+        reads = 0
+
+        def __iter__(self) -> Any:
+            Counted.reads += 1
+            return super().__iter__()
+
+        def __len__(self) -> int:
+            Counted.reads += 1
+            return super().__len__()
+
+    gather = gatherer(data.Subset(from_array(np.arange(9)), Counted([8, 6, 4])))
+    before = Counted.reads
+    assert plain(gather(np.array([2, 0]))) == ("int64", [4, 8])
+    assert plain(gather(np.array([1]))) == ("int64", [6])
+    assert Counted.reads == before
 
 
 ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backlit import data
-from backlit.data.sampler import SeededSampler, indices_of, is_seeded
+from backlit.data.sampler import SeededSampler, arrays_of, indices_of, is_seeded
 from backlit.errors import ArgumentError
 from backlit.ops.generator import Generator
 
@@ -99,6 +99,27 @@ def test_seed_decides_the_order(sampler: Any) -> None:
     assert is_seeded(sampler)
     assert list(indices_of(sampler, 5)) == list(indices_of(sampler, 5))
     assert list(indices_of(sampler, 5)) != list(indices_of(sampler, 6))
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("size", [1, 4, 5, 20, 21])
+@pytest.mark.parametrize(
+    "sampler", [data.RandomSampler(range(20)), data.SequentialSampler(range(20))]
+)
+def test_batches_as_arrays(sampler: Any, size: int, drop_last: bool) -> None:
+    """A known order in arrays is the same batches; other orders have no arrays."""
+    batches = data.BatchSampler(sampler, size, drop_last)
+    arrays = arrays_of(batches, 5)
+    assert arrays is not None
+    assert [part.tolist() for part in arrays] == list(indices_of(batches, 5))
+    assert arrays_of(sampler, 5) is None
+    assert arrays_of(data.BatchSampler([4, 2], size, drop_last), 5) is None
+
+    class Own(data.BatchSampler):
+        def __iter__(self) -> Any:
+            return iter([[1], [2]])
+
+    assert arrays_of(Own(sampler, size, drop_last), 5) is None
 
 
 def test_own_iteration_is_respected() -> None:

@@ -14,13 +14,14 @@ import numpy as np
 
 from backlit.core.create import from_array
 from backlit.core.era import realize
-from backlit.data.collate import default_collate, default_convert, gather, is_gatherable
+from backlit.data.collate import default_collate, default_convert, gatherer, is_gatherable
 from backlit.data.dataset import IterableDataset, samples_at
 from backlit.data.errors import WorkerError
 from backlit.data.sampler import (
     BatchSampler,
     RandomSampler,
     SequentialSampler,
+    arrays_of,
     check_count,
     generator_of,
     indices_of,
@@ -48,9 +49,14 @@ class Fetcher:
             return self._stream(iter(dataset))
         if not self.batched:
             return lambda index: self.collate(samples_at(dataset, [index])[0])
-        if self.collate is default_collate and is_gatherable(dataset):
-            return lambda indices: gather(dataset, np.asarray(indices, dtype=np.int64))
+        if self.gathers(dataset):
+            gather = gatherer(dataset)
+            return lambda indices: gather(np.asarray(indices, dtype=np.int64))
         return lambda indices: self.collate(samples_at(dataset, indices))
+
+    def gathers(self, dataset: Any) -> bool:
+        """Whether batches come from whole tensors, without a look at single samples."""
+        return self.batched and self.collate is default_collate and is_gatherable(dataset)
 
     def _stream(self, samples: Iterator[Any]) -> Fetch:
         def one(_: Any) -> Any:
@@ -202,10 +208,16 @@ class DataLoader(Generic[T_co]):
         A stream must be read to be skipped; see `_load`.
         """
         numbers = count()
-        indices = repeat(self.batch_size) if order is None else indices_of(order, seed)
-        for number, batch in zip(numbers, indices, strict=False):
+        for number, batch in zip(numbers, self._indices(order, seed), strict=False):
             if order is None or number >= done:
                 yield Job(self._epochs, number, batch, seed)
+
+    def _indices(self, order: Any, seed: int) -> Iterator[Any]:
+        """What is to be in each batch: indices, or of a stream how many samples."""
+        if order is None:
+            return repeat(self.batch_size)
+        arrays = arrays_of(order, seed) if self._fetcher.gathers(self.dataset) else None
+        return indices_of(order, seed) if arrays is None else arrays
 
     def _load(self, jobs: Iterator[Job]) -> Iterator[Any]:
         fetch = self._fetcher(self.dataset)

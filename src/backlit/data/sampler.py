@@ -224,6 +224,12 @@ class BatchSampler(Sampler[list[int]]):
                 return
             yield batch
 
+    def parts(self, order: Order) -> Iterator[Order]:
+        """`order` in arrays of `batch_size`."""
+        size = self.batch_size
+        end = len(order) // size * size if self.drop_last else len(order)
+        return (order[start : start + size] for start in range(0, end, size))
+
     def __iter__(self) -> Iterator[list[int]]:
         return self.batches(iter(self.sampler))
 
@@ -254,6 +260,22 @@ def indices_of(sampler: Any, seed: int) -> Iterator[Any]:
     if isinstance(sampler, BatchSampler):
         return sampler.batches(indices_of(sampler.sampler, seed))
     return iter(sampler.order(seed).tolist())
+
+
+def arrays_of(sampler: Any, seed: int) -> Iterator[Order] | None:
+    """The batches of `indices_of` as arrays, if a BatchSampler knows the order beforehand.
+
+    >>> [part.tolist() for part in arrays_of(BatchSampler(SequentialSampler("abc"), 2, False), 0)]
+    [[0, 1], [2]]
+    """
+    if type(sampler) is not BatchSampler:
+        return None
+    begin = getattr(type(sampler.sampler), "__iter__", None)
+    if begin is SeededSampler.__iter__:
+        return sampler.parts(sampler.sampler.order(seed))  # type: ignore[attr-defined]
+    if begin is SequentialSampler.__iter__:
+        return sampler.parts(np.arange(len(sampler.sampler)))  # type: ignore[arg-type]
+    return None
 
 
 def check_count(owner: str, name: str, value: Any) -> None:
