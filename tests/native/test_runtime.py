@@ -32,7 +32,14 @@ def test_layout_of_objects_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """This interpreter's objects are laid out as the loop expects; other offsets are noticed."""
     check = layout.is_supported.__wrapped__
     assert check()
-    for name in ("ARRAY_FLAGS", "FLOAT_VALUE", "OBJECT_TYPE", "INT_DIGITS"):
+    for name in (
+        "ARRAY_BASE",
+        "ARRAY_FLAGS",
+        "FLOAT_VALUE",
+        "REFERENCES",
+        "OBJECT_TYPE",
+        "INT_DIGITS",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(layout, name, getattr(layout, name) + 8)
             assert not check()
@@ -68,11 +75,11 @@ def table(patches: list[tuple[int, int, int, int]], numbers: list[tuple[int, int
     words[len(flat) : len(flat) + runtime.COMPLETED] = (
         base, len(patches), base + 32 * len(patches), len(numbers), base, 0,
     )  # fmt: skip
-    return words, base + 8 * len(flat)
+    return words[len(flat) :]
 
 
-def run(inputs: list[Any], outputs: list[Any], scalars: list[Any], address: int) -> int:
-    found: int = runtime.runtime().run(id(inputs), id(outputs), id(scalars), address)
+def run(inputs: list[Any], outputs: list[Any], scalars: list[Any], head: Any) -> int:
+    found: int = runtime.runtime().run(inputs, outputs, scalars, head)
     return found
 
 
@@ -80,14 +87,14 @@ def test_addresses_and_numbers_are_fetched() -> None:
     """The loop stores the arrays' addresses and the numbers, in the precision asked for."""
     cells = np.zeros(4, np.int64)
     at = cells.ctypes.data
-    words, address = table([(0, 1, at, 0), (1, 0, at + 8, 16)], [(0, at + 16, 1), (1, at + 24, 0)])
+    head = table([(0, 1, at, 0), (1, 0, at + 8, 16)], [(0, at + 16, 1), (1, at + 24, 0)])
     inputs, outputs = [np.zeros(1), np.zeros(2)], [np.zeros(3)]
-    assert run(inputs, outputs, [1.5, 2.5], address) == 0
+    assert run(inputs, outputs, [1.5, 2.5], head) == 0
     assert cells[0] == inputs[1].ctypes.data
     assert cells[1] == outputs[0].ctypes.data + 16
     assert ctypes.c_double.from_address(at + 16).value == 1.5
     assert ctypes.c_float.from_address(at + 24).value == 2.5
-    assert words[-1] == 1
+    assert head[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -98,8 +105,8 @@ def test_whole_numbers_are_fetched(number: int) -> None:
     cells = np.zeros(8, np.int64)
     at = cells.ctypes.data
     kinds = (runtime.SINGLE, runtime.DOUBLE, runtime.WHOLE, runtime.LONG)
-    _words, address = table([], [(0, at + 16 * k, kind) for k, kind in enumerate(kinds)])
-    assert run([], [], [number], address) == 0
+    head = table([], [(0, at + 16 * k, kind) for k, kind in enumerate(kinds)])
+    assert run([], [], [number], head) == 0
     assert cells[:2].view(np.float32)[0] == np.float32(number)
     assert cells[2:4].view(np.float64)[0] == float(number)
     assert cells[4] == number
@@ -109,12 +116,12 @@ def test_whole_numbers_are_fetched(number: int) -> None:
 def test_numbers_of_128_bits() -> None:
     """Seeds have 128 bits; where a number may not be whole, or is longer, it is refused."""
     cells = np.zeros(2, np.int64)
-    _words, address = table([], [(0, cells.ctypes.data, runtime.LONG)])
+    head = table([], [(0, cells.ctypes.data, runtime.LONG)])
     for number in (2**128 - 1, 2**127 + 12345):
-        assert run([], [], [number], address) == 0
+        assert run([], [], [number], head) == 0
         assert int.from_bytes(cells.tobytes(), "little") == number
-    assert run([], [], [2**150], address) == -1
-    assert run([], [], [1.5], address) == -1
+    assert run([], [], [2**150], head) == -1
+    assert run([], [], [1.5], head) == -1
 
 
 def read_only() -> Any:
@@ -127,15 +134,15 @@ def test_what_is_refused() -> None:
     """Strided inputs, outputs that cannot be written, and what are no Python numbers: by place."""
     cell = np.zeros(1, np.int64)
     at = cell.ctypes.data
-    words, address = table([(0, 0, at, 0), (1, 0, at, 0)], [(0, at, runtime.DOUBLE)])
+    head = table([(0, 0, at, 0), (1, 0, at, 0)], [(0, at, runtime.DOUBLE)])
     good = np.zeros(2)
-    assert run([good[::-1]], [good], [1.0], address) == 1
-    assert run([good], [good[::-1]], [1.0], address) == 2
-    assert run([read_only()], [good], [1.0], address) == 0
-    assert run([good], [read_only()], [1.0], address) == 2
+    assert run([good[::-1]], [good], [1.0], head) == 1
+    assert run([good], [good[::-1]], [1.0], head) == 2
+    assert run([read_only()], [good], [1.0], head) == 0
+    assert run([good], [read_only()], [1.0], head) == 2
     for number in (2**63, -(2**63) - 1, 2**200, np.float64(1.0), "1", None):
-        assert run([good], [good], [number], address) == -1
-    assert words[-1] == 1  # only complete runs count
+        assert run([good], [good], [number], head) == -1
+    assert head[-1] == 1  # only complete runs count
 
 
 @pytest.mark.parametrize("first", [1, True, np.float64(0.5), 0.5])
@@ -204,9 +211,9 @@ def test_large_programs_let_other_threads_run(monkeypatch: pytest.MonkeyPatch) -
     for name in ("run", "run_without_gil"):
         function = getattr(native, name)
 
-        def noted(*words: int, name: str = name, function: Any = function) -> int:
+        def noted(*operands: Any, name: str = name, function: Any = function) -> int:
             used.append(name)
-            found: int = function(*words)
+            found: int = function(*operands)
             return found
 
         monkeypatch.setattr(native, name, noted)

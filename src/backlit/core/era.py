@@ -60,11 +60,13 @@ class Era:
         freed: ids of nodes whose saved values a backward pass has given up, after the flush.
         hooks: value id → tensor whose hooks or retained gradient want that value's gradient.
         contexts: node output id → the ``ctx`` of a user-defined function.
+        rewriting: the tensors that get new values when this recording is flushed.
     """
 
     __slots__ = (
         "__weakref__", "closed", "contexts", "edges", "freed", "handles", "here", "hooks", "inputs",
-        "leaves", "pending", "running", "saved", "scalars", "sequence", "stale", "versions",
+        "leaves", "pending", "rewriting", "running", "saved", "scalars", "sequence", "stale",
+        "versions",
     )  # fmt: skip
 
     def __init__(self, grad: bool) -> None:
@@ -73,10 +75,11 @@ class Era:
         self.inputs: list[Array] = []
         self.handles: list[Tensor] = []
         self.scalars: list[Number] = []
+        self.rewriting: Any = None
         self.edges: dict[int, tuple[Era, Value]] = {}
         self.leaves: dict[int, Tensor] = {}
         self.saved: dict[int, Array] | None = None
-        self.freed: set[int] = set()
+        self.freed: frozenset[int] = frozenset()
         self.hooks: dict[int, Tensor] | None = None
         self.contexts: dict[int, Any] | None = None
         self.stale: dict[int, Any] = {}
@@ -160,21 +163,21 @@ class Era:
             return None if value.index in self.edges else self.handles[value.index]
         return self.leaves.get(value.id)
 
-    def flush(self, carry: bool = False) -> None:
-        """Compute every pending tensor that is still held, and close this recording.
-
-        With ``carry``, the next recording begins with the tensors that this one rewrote (see
-        `_carry`).
-        """
+    def flush(self) -> None:
+        """Compute every pending tensor that is still held, and close this recording."""
         if self.closed:
             return
         self.closed = True
         here = self.here
+        following: Era | None = None
         if local.era is self:
-            local.era = Era(here.grad)
-        pending = self.pending
+            following = local.era = Era(here.grad)
+        rewriting = self.rewriting
+        if rewriting is not None:
+            rewriting.let_go()
         live: list[Tensor] = []
         found: list[int] = []
+        pending = self.pending
         count, pop = sys.getrefcount, pending.pop
         while pending:  # backwards, so that views release their bases first
             t = pop()
@@ -183,60 +186,52 @@ class Era:
                 found.append(t._var.id)
         if not live and not here.parent:
             return
-        ids = tuple(found)
-        programs = here.programs
-        if programs is None:
-            programs = here.programs = {}
-        program = programs.get(ids)
-        if program is None:
-            program = programs[ids] = backend.build(here, ids)
-        if here is not trie.latest:
-            trie.used(here)
-        interrupt: BaseException | None = None
         observer = local.observer
         if observer is not None:
             observer.began(self)
-        self.running = True  # other threads wait: inputs may be overwritten by results
         try:
-            outputs = program.runner(self.inputs, self.scalars) if program.outputs else ()
-        except Interrupted as late:
-            outputs, interrupt = late.outputs, late.cause
-        finally:
-            self.running = False
+            program, outputs, interrupt = self._compute(tuple(found))
+        except BaseException:
+            if rewriting is not None:
+                rewriting.give_back(self)
+            raise
+        if rewriting is not None:
+            rewriting.deliver(self, program, outputs, following)
+            live[:0] = rewriting.targets
         for t, array in zip(live, outputs, strict=False):
             t._data = array
         if observer is not None and program.outputs:
             observer.flushed(self, program, live)
-        if carry:
-            self._carry(program, live, outputs)
         self._close(program, live, outputs)
         if interrupt is not None:
             raise interrupt
 
-    def _carry(self, program: Any, live: list[Tensor], outputs: Any) -> None:
-        """Enter the tensors that were rewritten into the recording that follows, all at once.
+    def _compute(self, found: tuple[int, ...]) -> tuple[Any, Any, BaseException | None]:
+        """Run the program for what is rewritten here and for the values with these ids.
 
-        After an optimizer's step, those are the parameters and the optimizer's state: the next step
-        is going to read them all.
+        Returns the program, its outputs, and what interrupted it when it had written them.
         """
-        following = local.era
-        if following.here.parent is not None or type(following) is not Era:
-            return
-        carried = program.carried
-        if carried is None or carried.root is not following.here:
-            entered = {id(t) for t in self.handles}
-            indices = [i for i, t in enumerate(live) if id(t) in entered]
-            carried = program.carried = Carried(following.here, live, indices)
-        for i in carried.indices:
-            if live[i]._x.exported:
-                return
-        for i, value in zip(carried.indices, carried.values, strict=True):
-            t = live[i]
-            following.inputs.append(outputs[i])
-            following.handles.append(t)
-            t._era = following
-            t._var = value
-        following.here = carried.here
+        here = self.here
+        programs = here.programs
+        if programs is None:
+            programs = here.programs = {}
+        program = programs.get(found)
+        if program is None:
+            ids = found
+            if self.rewriting is not None:  # the same at each visit of `here`
+                ids = (*(v.id for v in self.rewriting.values), *found)
+            program = programs[found] = backend.build(here, ids)
+        if here is not trie.latest:
+            trie.used(here)
+        if not program.outputs:
+            return program, (), None
+        self.running = True  # other threads wait: inputs may be overwritten by results
+        try:
+            return program, program.runner(self.inputs, self.scalars), None
+        except Interrupted as late:
+            return program, late.outputs, late.cause
+        finally:
+            self.running = False
 
     def _close(self, program: Any, live: list[Tensor], outputs: Any) -> None:
         """Give results their history, keep what a backward pass reads, and let go of the rest."""
@@ -252,7 +247,7 @@ class Era:
             x.edge = (self, t._var)
         n = len(live)
         self.saved = dict(zip(program.saved, outputs[n:], strict=True)) if program.saved else {}
-        self.freed = set(self.here.freed)
+        self.freed = self.here.freed
         kept = program.kept_inputs  # let go of the inputs that no backward pass reads
         self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)] if kept else []  # type: ignore[misc]
         for number, value in program.watched.items():  # and note their versions
@@ -271,22 +266,6 @@ class Era:
             return self.scalars[index]
         assert self.saved is not None
         return self.saved[value.id]
-
-
-class Carried:
-    """Which live tensors of a recording enter the one that follows, and as what values."""
-
-    __slots__ = ("here", "indices", "root", "values")
-
-    def __init__(self, root: Position, live: list[Tensor], indices: list[int]) -> None:
-        self.root = self.here = root
-        self.indices = indices
-        self.values: list[Value] = []
-        for i in indices:
-            meta = live[i]._var.meta
-            child = self.here.children.get(meta)
-            self.here = child if child is not None else self.here.input_child(meta)
-            self.values.append(self.here.out)  # type: ignore[arg-type]
 
 
 class EagerEra(Era):
@@ -308,7 +287,7 @@ class EagerEra(Era):
     def set_grad(self, grad: bool) -> None:
         self._isolate(grad)
 
-    def flush(self, carry: bool = False) -> None:
+    def flush(self) -> None:
         """Nothing is ever pending."""
 
     def miss(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ class Program:
     """
 
     __slots__ = (
-        "carried",
+        "entry",
         "kept_inputs",
         "n_inputs",
         "nodes",
@@ -42,7 +42,7 @@ class Program:
         self.saved: tuple[int, ...] = ()
         self.kept_inputs: frozenset[int] = frozenset()
         self.watched: dict[int, Value] = {}
-        self.carried: Any = None  # what `Era.flush` found out about the recording that follows
+        self.entry: Any = None  # how rewritten tensors enter the recording that follows
         self.runner: Any = None
 
     def inputs(self) -> list[Value]:

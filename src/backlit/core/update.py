@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,12 +10,13 @@ from backlit.core.era import Era, local
 from backlit.core.inplace import is_leaf
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
-from backlit.core.tensor import Tensor, extra, handle
+from backlit.core.rewriting import Rewriting
+from backlit.core.tensor import Tensor, handle
 from backlit.core.trace import Tracer, module_scopes, user_line
 from backlit.core.value import Number, Value
-from backlit.core.views import mark_stale
 
 Rule = Callable[..., tuple[Any, ...]]
+_value_of = operator.attrgetter("_var")
 
 
 def update(
@@ -29,7 +31,8 @@ def update(
 
     ``tensors`` holds the operands by column: first operands, second operands and so on, ``count``
     of each. The rule returns the new values of the first columns, in order. All of it is one event:
-    found again by one lookup, computed with everything else that is pending.
+    found again by one lookup, computed with everything else that is pending. The tensors get their
+    new values when the recording is flushed, which the caller is to do next.
     """
     era = local.era
     if type(era) is not Era:
@@ -37,27 +40,17 @@ def update(
             update(name, rule, static, count, tensors, numbers)
         return
     era.enter_all(tensors)
-    key = (name, rule, static, *[t._var for t in tensors])
+    key = (name, rule, static, *map(_value_of, tensors))
     child = era.here.children.get(key)
     if child is None:
         child = _expand(era, name, rule, static, count, tensors, len(numbers), key)
     era.scalars.extend(map(float, numbers))
     era.here = child
-    pending, leaves = era.pending, era.leaves
-    for t, (value, leaf) in zip(tensors, child.detail, strict=False):  # the targets come first
-        if leaf:
-            leaves[value.id] = t
-        if t._data is not None:
-            t._data = None
-            pending.append(t)
-        t._var = value
-        x = t._x
-        if x is None:
-            x = extra(t)
-        x.version += 1
-        x.edge = None
-        if x.views:
-            mark_stale(t)
+    rewriting = era.rewriting
+    if rewriting is None:
+        rewriting = era.rewriting = Rewriting()
+    rewriting.targets += tensors[: len(child.detail)]
+    rewriting.values += child.detail
 
 
 def _expand(
@@ -90,11 +83,7 @@ def _expand(
     finally:
         local.era = era
     child.nodes = tuple(tracer.nodes)
-    child.detail = [
-        (v, k == 0 and leaves[i])
-        for k, column in enumerate(zip(*rows, strict=True))
-        for i, v in enumerate(column)
-    ]
+    child.detail = [v for column in zip(*rows, strict=True) for v in column]
     where = (name, user_line())
     child.stale = here.stale | {t._var.id: where for t in tensors[: len(child.detail)]}
     child.attach()

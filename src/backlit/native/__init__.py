@@ -37,6 +37,8 @@ The machine:
     objectcache.py   compiled objects on disk: checked, bounded, safe under kill -9 and concurrency
     known.py         which programs were compiled before, for who decides when to compile
     threads.py       one pool of native threads: parallel_for (parallel.py, control.py)
+    builtin.py       native functions that Python calls without converting anything
+    reuse.py         arrays that nobody holds, for results
     layout.py        where Python's objects keep what native code reads
     words.py         LLVM text that loads the words of a table
     allocation.py    freed memory of large arrays kept for the next ones

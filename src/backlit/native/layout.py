@@ -15,8 +15,10 @@ import numpy as np
 
 LIST_ITEMS = 24  # PyListObject.ob_item
 ARRAY_DATA = 16  # PyArrayObject.data
+ARRAY_BASE = 48  # PyArrayObject.base
 ARRAY_FLAGS = 64  # PyArrayObject.flags
 FLOAT_VALUE = 16  # PyFloatObject.ob_fval
+REFERENCES = 0  # PyObject.ob_refcnt, whose lower half is all of it or all that matters
 OBJECT_TYPE = 8  # PyObject.ob_type
 INT_SIZE = 16  # PyLongObject: how many digits, and the sign
 INT_DIGITS = 24  # PyLongObject: digits of 30 bits in 32, the lowest first
@@ -49,6 +51,7 @@ def is_supported() -> bool:
         return False
     array = np.empty((2, 3))
     holder = [array, 1.5]
+    view = array[1:]
 
     def word(address: int) -> int:
         return ctypes.c_int64.from_address(address).value
@@ -59,6 +62,9 @@ def is_supported() -> bool:
     return (
         word(word(id(holder) + LIST_ITEMS)) == id(array)
         and word(id(array) + ARRAY_DATA) == array.ctypes.data
+        and word(id(array) + ARRAY_BASE) == 0
+        and word(id(view) + ARRAY_BASE) == id(array)
+        and _references(view, [view, view]) - _references(view, [view]) == 1
         and flags(array) & ALIGNED_AND_CONTIGUOUS == ALIGNED_AND_CONTIGUOUS
         and flags(array) & AND_WRITEABLE == AND_WRITEABLE
         and flags(array.T) & 1 == 0
@@ -81,6 +87,11 @@ def _whole_number(n: int) -> int:
     digits = (ctypes.c_uint32 * count).from_address(id(n) + INT_DIGITS)
     found = sum(d << 30 * k for k, d in enumerate(digits))
     return -found if is_negative else found
+
+
+def _references(counted: Any, _: Any) -> int:
+    """The reference count of an object, while the second argument lives, too."""
+    return ctypes.c_uint32.from_address(id(counted) + REFERENCES).value
 
 
 def _read_only() -> Any:

@@ -8,11 +8,9 @@ optimizer's step writes its parameters in place.
 from __future__ import annotations
 
 import operator
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,10 +20,10 @@ from backlit.core.era import Interrupted
 from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import IndexOutOfRange
-from backlit.native.allocation import LARGE, keep_freed_memory
 from backlit.native.entries import add_entry
 from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
+from backlit.native.reuse import Reuse
 from backlit.native.runtime import COMPLETED, FAILED, runtime
 from backlit.native.steps import (
     Kernel,
@@ -89,10 +87,7 @@ class Plan:
         last = self.segments[-1] if self.donors else None
         assert not isinstance(last, Piece)
         self.last = last  # the segment that writes donated arrays
-        given = {k for k, _ in self.donors}
-        self.own = [(k, spec) for k, spec in enumerate(self.fresh) if spec and k not in given]
-        if any(prod(shape) * dtype.itemsize >= LARGE for _, (shape, dtype) in self.own):
-            keep_freed_memory()
+        self.reuse = Reuse(self.fresh, self.donors)
 
     def _picker(self) -> Callable[[list[Any]], Any] | None:
         """How to take the results from the arrays out, if each is one of them as it is."""
@@ -184,29 +179,21 @@ class Plan:
     def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
         if not self.lock.acquire(blocking=False):
             return self.cold(inputs, scalars)
+        outputs = self.reuse.begin()
         try:
-            return self._run(inputs, scalars)
-        finally:
-            self.lock.release()
-
-    def _run(self, inputs: list[Any], scalars: list[Any]) -> Any:
-        numbers = scalars
-        if self.odd_numbers:
-            numbers = [_plain(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
-        empty = np.empty
-        outputs: list[Any] = [None] * len(self.fresh)
-        for k, spec in self.own:
-            outputs[k] = empty(*spec)
-        call = self.native.run_without_gil if self.work > _LONG else self.native.run
-        try:
+            numbers = scalars
+            if self.odd_numbers:
+                odd = self.odd_numbers
+                numbers = [_plain(x) if i in odd else x for i, x in enumerate(scalars)]
+            call = self.native.run_without_gil if self.work > _LONG else self.native.run
             for segment in self.segments:
                 if isinstance(segment, Piece):
                     self._run_piece(segment, inputs, outputs, scalars)
                     continue
                 if segment is self.last:
                     self.completed += 1  # first: `_recover` reads it
-                    self._donate(inputs, outputs)
-                status = call(id(inputs), id(outputs), id(numbers), segment.address)
+                    self.reuse.donate(inputs, outputs)
+                status = call(inputs, outputs, numbers, segment.head)
                 if status:
                     self._run_unusual(status, segment, inputs, outputs, scalars)
             return self._results(inputs, outputs, scalars)
@@ -215,17 +202,8 @@ class Plan:
         except BaseException as error:
             self._recover(error, inputs, outputs, scalars)
             raise
-
-    def _donate(self, inputs: list[Any], outputs: list[Any]) -> None:
-        """Find an array for each result that could go into an input's: that one if it is free.
-
-        All NumPy source has run by now; what it returned may be views of inputs, and holds them.
-        """
-        count = sys.getrefcount
-        for k, i in self.donors:
-            array = inputs[i]
-            free = count(array) <= _UNHELD and array.base is None
-            outputs[k] = array if free else np.empty(*self.fresh[k])  # type: ignore[misc]
+        finally:
+            self.lock.release()
 
     def _recover(
         self, error: BaseException, inputs: list[Any], outputs: list[Any], scalars: list[Any]
@@ -265,7 +243,7 @@ class Plan:
             i for i, x in enumerate(scalars) if i in self.numbers_read and _is_odd(x)
         )
         numbers = [_plain(x) if i in self.odd_numbers else x for i, x in enumerate(scalars)]
-        status = self.native.run(id(arrays), id(outputs), id(numbers), segment.address)
+        status = self.native.run(arrays, outputs, numbers, segment.head)
         if status >= FAILED:
             raise _out_of_range(segment.steps[status - FAILED])
         if status:
@@ -344,17 +322,3 @@ def _work(step: Step) -> int:
     if isinstance(step, Source):
         return sum(n.outs[0].numel for n in step.nodes)
     return sum(v.numel for v in (*(a for a in step.node.args), step.out))
-
-
-def _calibrate() -> int:
-    """The reference count of an array in a list of inputs that nobody else holds."""
-    inputs = [np.empty(1)]
-    found = 0
-    count = sys.getrefcount
-    for i in (0,):
-        array = inputs[i]
-        found = count(array)
-    return found
-
-
-_UNHELD = _calibrate()

@@ -10,8 +10,10 @@ The object layouts relied on are those of `layout.py`.
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 from backlit.native import blas, integers, jit, layout
+from backlit.native.builtin import builtin, interpreter
 from backlit.native.once import once
 from backlit.native.words import loads
 
@@ -38,10 +40,11 @@ COUNT_RUN = f"""\
   store i64 %completed.next, ptr %completed.at
 """
 
-# run(inputs, outputs, numbers, table) returns 0, or says which object it cannot use: n > 0 for
-# patch n - 1 (an array that is not contiguous, or an output that is read-only), n < 0 for number
-# -n - 1 (not a float, int or bool, or too large), n >= 2**32 for entry n - 2**32 (an index out of
-# range). Nothing has been written unless it returns 0 or n >= 2**32.
+# run(inputs, outputs, numbers, table), three lists and the address of a table, returns 0, or says
+# which object it cannot use: n > 0 for patch n - 1 (an array that is not contiguous, or an output
+# that is read-only), n < 0 for number -n - 1 (not a float, int or bool, or too large), n >= 2**32
+# for entry n - 2**32 (an index out of range). Nothing has been written unless it returns 0 or
+# n >= 2**32.
 # table: {patches, n, numbers, n, entries, n, completed runs}; a patch is {list, index,
 # destination, bytes to add}, a number is {index, destination, kind}, an entry is {function,
 # arguments}.
@@ -218,6 +221,18 @@ done:
 {COUNT_RUN}  ret i64 0
 }}
 
+; The same for objects of Python, the table being the data of an array.
+define ptr @run_objects(ptr %self, ptr %args, i64 %count) {{
+{loads("*inputs *outputs *numbers *array", "args")}
+  %table.at = getelementptr i8, ptr %array, i64 {layout.ARRAY_DATA}
+  %table = load ptr, ptr %table.at
+  %status = call i64 @run(ptr %inputs, ptr %outputs, ptr %numbers, ptr %table)
+  %result = call ptr @PyLong_FromLongLong(i64 %status)
+  ret ptr %result
+}}
+
+declare ptr @PyLong_FromLongLong(i64)
+
 ; arguments: {{kernel, inputs, outputs, rows, cols}}
 define i64 @fused(ptr %a) {{
 {loads("*kernel *in *out rows cols")}
@@ -352,6 +367,7 @@ class Runtime:
             "\n".join([*parts, *loops.values()]),
             [
                 "run",
+                "run_objects",
                 "fused",
                 *(k + n for k in "sd" for n in ("gemm", "pick", "place")),
                 *loops,
@@ -360,14 +376,21 @@ class Runtime:
                 "float_type": id(float),
                 "int_type": id(int),
                 "bool_type": id(bool),
+                "PyLong_FromLongLong": interpreter("PyLong_FromLongLong"),
                 "cblas_sgemm": blas.address("sgemm"),
                 "cblas_dgemm": blas.address("dgemm"),
             },
         )
-        holding = ctypes.PYFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
-        self.run = holding(self.library.address("run"))
-        releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
-        self.run_without_gil = releasing(self.library.address("run"))
+        self.run = builtin(self.library, "run_objects")
+        words = (ctypes.c_void_p,) * 4
+        releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *words)
+        self._releasing = releasing(self.library.address("run"))
+
+    def run_without_gil(
+        self, inputs: list[Any], outputs: list[Any], numbers: list[Any], table: Any
+    ) -> int:
+        """``run`` while other Python threads go on."""
+        return int(self._releasing(id(inputs), id(outputs), id(numbers), table.ctypes.data))
 
     def entry(self, name: str) -> int:
         """The address of an entry: fused, s or d before gemm, pick, place, or a loop."""

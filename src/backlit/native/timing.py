@@ -118,7 +118,12 @@ class Timed:
             firsts = np.array([self.parts[i].entries[0] for i in mine])
             lasts = np.array([self.parts[i].entries[1] for i in mine])
             timed = _TimedSegment(segment)
-            self._segments[segment.address] = timed, slice(mine[0], mine[-1] + 1), firsts, lasts + 1
+            self._segments[id(segment.head)] = (
+                timed,
+                slice(mine[0], mine[-1] + 1),
+                firsts,
+                lasts + 1,
+            )
 
     def __call__(
         self, run: Callable[[list[Any], list[Any]], Any], inputs: list[Any], scalars: list[Any]
@@ -142,17 +147,19 @@ class Timed:
 
     # -- in the place of the runtime ----------------------------------------------------------
 
-    def run(self, inputs: int, outputs: int, numbers: int, table: int) -> int:
+    def run(self, *operands: Any) -> int:
         """Run a segment's table holding the interpreter's lock."""
-        return self._run(clockwork().run, inputs, outputs, numbers, table)
+        return self._run(clockwork().run, *operands)
 
-    def run_without_gil(self, inputs: int, outputs: int, numbers: int, table: int) -> int:
+    def run_without_gil(self, *operands: Any) -> int:
         """Run a segment's table while other Python threads run."""
-        return self._run(clockwork().run_without_gil, inputs, outputs, numbers, table)
+        return self._run(clockwork().run_without_gil, *operands)
 
-    def _run(self, loop: Any, inputs: int, outputs: int, numbers: int, table: int) -> int:
-        timed, mine, firsts, lasts = self._segments[table]
-        status = int(self._native.run(inputs, outputs, numbers, timed.head.ctypes.data))
+    def _run(
+        self, loop: Any, inputs: list[Any], outputs: list[Any], numbers: list[Any], table: Any
+    ) -> int:
+        timed, mine, firsts, lasts = self._segments[id(table)]
+        status = int(self._native.run(inputs, outputs, numbers, timed.head))
         if status:
             return status
         status = int(loop(timed.entries, timed.count, timed.stamps.ctypes.data, timed.table))

@@ -156,47 +156,61 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             self._step_group(group)
+        local.era.flush()
         self._opt_called = True
         if self._post_hooks:
             for hook in self._post_hooks.values():
                 hook(self, (closure,), {})
-        local.era.flush(carry=True)
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """Record the step of a group: one event for all parameters with the same numbers."""
-        names = self.names(group)
-        state = self.state
-        only_steps = len(self.number_names) == 1  # then parameters at one step share their numbers
-        buckets: dict[Any, list[tuple[Tensor, dict[str, Any]]]] = {}
-        at = d = add = None
-        for p in group["params"]:
-            x = p._x
-            if x is None or x.grad is None:
-                continue
-            own = state[p]
+        params = [p for p in group["params"] if p._x is not None and p._x.grad is not None]
+        if not params:
+            return
+        names, state = self.names(group), self.state
+        owns = [state[p] for p in params]
+        for p, own in zip(params, owns, strict=True):
             if "step" not in own:
                 self._begin(p, group, own, names)
-            step = own["step"] = own["step"] + 1
-            if step != at or p._var.dtype is not d or not only_steps:
-                at, d = step, p._var.dtype
-                key = (self.numbers(group, own), self.static(group, own), d)
-                add = buckets.setdefault(key, []).append
-            add((p, own))  # type: ignore[misc]
-        name = type(self).__name__
-        for (numbers, static, _), chosen in buckets.items():
-            tensors = [p for p, _ in chosen]
-            for of in names:
-                tensors += [own[of] for _, own in chosen]
-            grads = [p._x.grad for p, _ in chosen]  # type: ignore[union-attr]
-            if SparseTensor in map(type, grads):
-                raise GradientError(
-                    f"{name} does not support sparse gradients, please consider "
-                    "SparseAdam instead, or set p.grad = p.grad.to_dense()."
-                )
-            if local.observer is not None:
-                self._tell(local.observer, group, [own for _, own in chosen], numbers)
-            update(name, self.rule, static, len(chosen), tensors + grads, numbers)
+            own["step"] += 1
+        steps = {own["step"] for own in owns}
+        dtypes = {p._var.meta.dtype for p in params}
+        if len(steps) == len(dtypes) == len(self.number_names) == 1:
+            numbers, static = self.numbers(group, owns[0]), self.static(group, owns[0])
+            self._update(group, params, owns, numbers, static)
+            return
+        buckets: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
+        for p, own in zip(params, owns, strict=True):
+            key = self.numbers(group, own), self.static(group, own), p.dtype
+            bucket = buckets.setdefault(key, ([], []))
+            bucket[0].append(p)
+            bucket[1].append(own)
+        for (numbers, static, _), (params, owns) in buckets.items():
+            self._update(group, params, owns, numbers, static)
+
+    def _update(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        owns: list[dict[str, Any]],
+        numbers: tuple[float, ...],
+        static: tuple[Any, ...],
+    ) -> None:
+        """Record one event for parameters that share their numbers."""
+        tensors = params
+        for name in self.names(group):
+            tensors = tensors + [own[name] for own in owns]
+        grads = [p._x.grad for p in params]  # type: ignore[union-attr]
+        kind = type(self).__name__
+        if SparseTensor in map(type, grads):
+            raise GradientError(
+                f"{kind} does not support sparse gradients, please consider "
+                "SparseAdam instead, or set p.grad = p.grad.to_dense()."
+            )
+        if local.observer is not None:
+            self._tell(local.observer, group, owns, numbers)
+        update(kind, self.rule, static, len(params), tensors + grads, numbers)
 
     def _tell(self, observer: Any, group: Any, owns: list[dict[str, Any]], numbers: Any) -> None:
         """Tell a captured step function how the numbers of its next steps are made."""

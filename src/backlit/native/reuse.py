@@ -1,0 +1,185 @@
+"""Arrays that results may be written into, because nobody else holds them.
+
+Two kinds: the array of an input that the program is the last to read (*donors*), and the array of
+the same result in the run before (*kept*, for small results). Reference counts tell whether anyone
+else holds an array. Asking Python for them would take longer than many a program runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from backlit.native import jit, layout
+from backlit.native.allocation import LARGE, keep_freed_memory
+from backlit.native.builtin import builtin, interpreter
+from backlit.native.once import once
+from backlit.native.words import loads
+
+_SMALL = 4096  # bytes of a result whose array is kept
+
+# None is immortal from Python 3.12 on: its count must be left alone.
+_COUNT_NONE = (
+    ""
+    if sys.version_info >= (3, 12)
+    else """\
+  %none.count = load i64, ptr @none
+  %none.next = add i64 %none.count, {change}
+  store i64 %none.next, ptr @none
+"""
+)
+
+# claim(inputs, outputs, words) returns how many of outputs are still to be made.
+# words: {n, m, n times (index of an output, that of the input whose array it may have), m times an
+# index of an output}; the latter already lie in the list of outputs, and become None if held.
+_CLAIM = f"""
+@none = external global i64
+
+declare ptr @PyLong_FromLongLong(i64)
+
+define ptr @claim(ptr %self, ptr %args, i64 %count) {{
+start:
+{loads("*inputs *outputs *array", "args")}
+  %in.at = getelementptr i8, ptr %inputs, i64 {layout.LIST_ITEMS}
+  %in = load ptr, ptr %in.at
+  %out.at = getelementptr i8, ptr %outputs, i64 {layout.LIST_ITEMS}
+  %out = load ptr, ptr %out.at
+  %words.at = getelementptr i8, ptr %array, i64 {layout.ARRAY_DATA}
+  %words = load ptr, ptr %words.at
+{loads("n m", "words")}
+  %pairs = getelementptr i64, ptr %words, i64 2
+  %pair.words = mul i64 %n, 2
+  %kept = getelementptr i64, ptr %pairs, i64 %pair.words
+  br label %donor
+
+donor:
+  %i = phi i64 [0, %start], [%i.next, %donor.checked]
+  %missing = phi i64 [0, %start], [%missing.next, %donor.checked]
+  %i.next = add i64 %i, 1
+  %i.more = icmp slt i64 %i, %n
+  br i1 %i.more, label %donor.one, label %keep
+
+donor.one:
+  %pair = getelementptr {{i64, i64}}, ptr %pairs, i64 %i
+  %to = load i64, ptr %pair
+  %from.at = getelementptr i64, ptr %pair, i64 1
+  %from = load i64, ptr %from.at
+  %given.at = getelementptr ptr, ptr %in, i64 %from
+  %given = load ptr, ptr %given.at
+  %given.count.at = getelementptr i8, ptr %given, i64 {layout.REFERENCES}
+  %given.count = load i32, ptr %given.count.at
+  %is.alone = icmp eq i32 %given.count, 1
+  %base.at = getelementptr i8, ptr %given, i64 {layout.ARRAY_BASE}
+  %base = load ptr, ptr %base.at
+  %is.owner = icmp eq ptr %base, null
+  %is.free = and i1 %is.alone, %is.owner
+  br i1 %is.free, label %donor.free, label %donor.checked
+
+donor.free:
+  store i32 2, ptr %given.count.at
+  %place = getelementptr ptr, ptr %out, i64 %to
+  store ptr %given, ptr %place
+{_COUNT_NONE.format(change=-1)}  br label %donor.checked
+
+donor.checked:
+  %one.missing = phi i64 [1, %donor.one], [0, %donor.free]
+  %missing.next = add i64 %missing, %one.missing
+  br label %donor
+
+keep:
+  %j = phi i64 [0, %donor], [%j.next, %keep.one], [%j.next, %keep.held]
+  %left = phi i64 [%missing, %donor], [%left, %keep.one], [%left.next, %keep.held]
+  %j.next = add i64 %j, 1
+  %j.more = icmp slt i64 %j, %m
+  br i1 %j.more, label %keep.one, label %done
+
+keep.one:
+  %index.at = getelementptr i64, ptr %kept, i64 %j
+  %index = load i64, ptr %index.at
+  %old.at = getelementptr ptr, ptr %out, i64 %index
+  %old = load ptr, ptr %old.at
+  %old.count.at = getelementptr i8, ptr %old, i64 {layout.REFERENCES}
+  %old.count = load i32, ptr %old.count.at
+  %is.held = icmp ne i32 %old.count, 2
+  br i1 %is.held, label %keep.held, label %keep
+
+keep.held:
+  %old.less = sub i32 %old.count, 1
+  store i32 %old.less, ptr %old.count.at
+  store ptr @none, ptr %old.at
+{_COUNT_NONE.replace("none.", "other.").format(change=1)}  %left.next = add i64 %left, 1
+  br label %keep
+
+done:
+  %result = call ptr @PyLong_FromLongLong(i64 %left)
+  ret ptr %result
+}}
+"""
+
+
+@once
+def _claim() -> Callable[[list[Any], list[Any], Any], int]:
+    imports = {"none": id(None), "PyLong_FromLongLong": interpreter("PyLong_FromLongLong")}
+    library = jit.engine().load(_CLAIM, ["claim"], imports=imports)
+    return builtin(library, "claim")
+
+
+class Reuse:
+    """Gives a program the arrays that it writes its results to.
+
+    Args:
+        fresh: shape and dtype of each result; None where NumPy source makes the array.
+        donors: (result, input) pairs: the input's array may become the result's.
+    """
+
+    def __init__(
+        self, fresh: list[tuple[tuple[int, ...], Any] | None], donors: list[tuple[int, int]]
+    ) -> None:
+        self.donors = donors
+        self._fresh = fresh
+        self._claim = _claim()
+        given = {k for k, _ in donors}
+        own = [(k, spec) for k, spec in enumerate(fresh) if spec is not None and k not in given]
+        self._small = [k for k, spec in own if _bytes(*spec) <= _SMALL]
+        self._large = [(k, spec) for k, spec in own if _bytes(*spec) > _SMALL]
+        self._kept: list[Any] = [None] * len(fresh)
+        for k in self._small:
+            self._kept[k] = self._made(k)
+        pairs = [word for pair in donors for word in pair]
+        self._at_first = np.array([0, len(self._small), *self._small], np.int64)
+        self._at_last = np.array([len(donors), 0, *pairs], np.int64)
+        if any(_bytes(*spec) >= LARGE for _, spec in own):
+            keep_freed_memory()
+
+    def _made(self, k: int) -> Any:
+        shape, dtype = self._fresh[k]  # type: ignore[misc]
+        return np.empty(shape, dtype)
+
+    def begin(self) -> list[Any]:
+        """The list of arrays out, with one for each result that is not given an input's."""
+        outputs = self._kept.copy()
+        if self._claim(outputs, outputs, self._at_first):
+            for k in self._small:
+                if outputs[k] is None:
+                    outputs[k] = self._kept[k] = self._made(k)
+        for k, spec in self._large:
+            outputs[k] = np.empty(*spec)
+        return outputs
+
+    def donate(self, inputs: list[Any], outputs: list[Any]) -> None:
+        """Add those that come from inputs, or new ones in their place.
+
+        All NumPy source must have run: what it returned may be views of inputs, and holds them.
+        """
+        if self._claim(inputs, outputs, self._at_last):
+            for k, _ in self.donors:
+                if outputs[k] is None:
+                    outputs[k] = self._made(k)
+
+
+def _bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    return prod(shape) * int(dtype.itemsize)
