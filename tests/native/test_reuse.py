@@ -25,14 +25,14 @@ def held_by_a_variable() -> int:
 def test_a_small_result_has_the_same_array_again() -> None:
     """Once nobody holds it; results that are held stay as they are."""
     reuse = Reuse([VECTOR], [])
-    first = reuse.begin()[0]
+    first = reuse.own_arrays()[0]
     address = first.ctypes.data
-    second = reuse.begin()[0]
+    second = reuse.own_arrays()[0]
     assert second.ctypes.data != address
     assert (first.shape, first.dtype) == (second.shape, second.dtype) == VECTOR
     last = second.ctypes.data
     del first, second
-    assert reuse.begin()[0].ctypes.data == last
+    assert reuse.own_arrays()[0].ctypes.data == last
 
 
 def test_views_hold_their_array() -> None:
@@ -40,15 +40,15 @@ def test_views_hold_their_array() -> None:
     makers: list[Any] = [lambda a: a[1:], memoryview, lambda a: np.frombuffer(a, np.float32)]
     for make in makers:
         reuse = Reuse([VECTOR], [])
-        held = make(reuse.begin()[0])
-        other = reuse.begin()[0]
+        held = make(reuse.own_arrays()[0])
+        other = reuse.own_arrays()[0]
         assert not np.shares_memory(np.asarray(held), other)
 
 
 def test_large_results_are_not_kept() -> None:
     """They would take up memory between steps."""
     reuse = Reuse([LARGE], [])
-    array = reuse.begin()[0]
+    array = reuse.own_arrays()[0]
     assert sys.getrefcount(array) == held_by_a_variable()
     assert (array.shape, array.dtype) == LARGE
 
@@ -59,7 +59,7 @@ def test_donors_give_what_nobody_else_holds() -> None:
     reuse = Reuse([VECTOR, VECTOR, VECTOR, None], [(0, 1), (1, 0), (2, 2)])
     held = np.zeros(3, np.float32)
     inputs = [held, np.zeros(3, np.float32), np.zeros(6, np.float32)[:3]]
-    outputs = reuse.begin()
+    outputs = reuse.own_arrays()
     assert outputs == [None] * 4
     reuse.donate(inputs, outputs)
     assert outputs[0] is inputs[1]
@@ -75,7 +75,7 @@ def test_reference_counts_are_right_afterwards() -> None:
     for hold in (False, True) * 50:
         inputs = [np.zeros(3, np.float32)]
         kept = inputs[0] if hold else None
-        outputs = reuse.begin()
+        outputs = reuse.own_arrays()
         reuse.donate(inputs, outputs)
         given = outputs[1]
         del outputs, inputs
@@ -84,8 +84,8 @@ def test_reference_counts_are_right_afterwards() -> None:
         del kept, given
     before = sys.getrefcount(None)
     for _ in range(1000):
-        held = reuse.begin()
-        reuse.begin()
+        held = reuse.own_arrays()
+        reuse.own_arrays()
         reuse.donate([np.zeros(3, np.float32)], held)
         del held
     assert abs(sys.getrefcount(None) - before) < 100

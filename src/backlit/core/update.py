@@ -44,7 +44,7 @@ def update(
     child = era.here.children.get(key)
     if child is None:
         child = _expand(era, name, rule, static, count, tensors, len(numbers), key)
-    era.scalars.extend(map(float, numbers))
+    era.scalars += map(float, numbers)
     era.here = child
     rewriting = era.rewriting
     if rewriting is None:

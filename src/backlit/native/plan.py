@@ -88,6 +88,7 @@ class Plan:
         assert not isinstance(last, Piece)
         self.last = last  # the segment that writes donated arrays
         self.reuse = Reuse(self.fresh, self.donors)
+        self.is_one_call = len(self.segments) == 1 and self.last is self.segments[0]
 
     def _picker(self) -> Callable[[list[Any]], Any] | None:
         """How to take the results from the arrays out, if each is one of them as it is."""
@@ -179,8 +180,13 @@ class Plan:
     def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
         if not self.lock.acquire(blocking=False):
             return self.cold(inputs, scalars)
-        outputs = self.reuse.begin()
+        outputs: list[Any] = []
         try:
+            if self.is_one_call:
+                self.completed += 1  # first: `_recover` reads it
+                outputs = self.reuse.arrays(inputs)
+            else:
+                outputs = self.reuse.own_arrays()
             numbers = scalars
             if self.odd_numbers:
                 odd = self.odd_numbers
@@ -190,14 +196,17 @@ class Plan:
                 if isinstance(segment, Piece):
                     self._run_piece(segment, inputs, outputs, scalars)
                     continue
-                if segment is self.last:
-                    self.completed += 1  # first: `_recover` reads it
+                if segment is self.last and not self.is_one_call:
+                    self.completed += 1
                     self.reuse.donate(inputs, outputs)
                 status = call(inputs, outputs, numbers, segment.head)
                 if status:
                     self._run_unusual(status, segment, inputs, outputs, scalars)
+            if self.pick is not None:
+                return self.pick(outputs)
             return self._results(inputs, outputs, scalars)
         except _Refused:  # a whole number beyond 64 bits: NumPy says what is wrong with it
+            self.completed = int(self.last.head[COMPLETED]) if self.last else 0
             return self.cold(inputs, scalars)
         except BaseException as error:
             self._recover(error, inputs, outputs, scalars)
@@ -220,8 +229,6 @@ class Plan:
             raise Interrupted(self._results(inputs, outputs, scalars), error)
 
     def _results(self, inputs: list[Any], outputs: list[Any], scalars: list[Any]) -> Any:
-        if self.pick is not None:
-            return self.pick(outputs)
         return [self._result(r, inputs, outputs, scalars) for r in self.returns]
 
     def _run_unusual(

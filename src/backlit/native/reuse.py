@@ -150,8 +150,9 @@ class Reuse:
         for k in self._small:
             self._kept[k] = self._made(k)
         pairs = [word for pair in donors for word in pair]
-        self._at_first = np.array([0, len(self._small), *self._small], np.int64)
-        self._at_last = np.array([len(donors), 0, *pairs], np.int64)
+        self._own = np.array([0, len(self._small), *self._small], np.int64)
+        self._donated = np.array([len(donors), 0, *pairs], np.int64)
+        self._both = np.array([len(donors), len(self._small), *pairs, *self._small], np.int64)
         if any(_bytes(*spec) >= LARGE for _, spec in own):
             keep_freed_memory()
 
@@ -159,26 +160,42 @@ class Reuse:
         shape, dtype = self._fresh[k]  # type: ignore[misc]
         return np.empty(shape, dtype)
 
-    def begin(self) -> list[Any]:
-        """The list of arrays out, with one for each result that is not given an input's."""
+    def arrays(self, inputs: list[Any]) -> list[Any]:
+        """The list of arrays out, with one for each result.
+
+        No NumPy source may run later: what it returned may be views of inputs, and holds them.
+        """
         outputs = self._kept.copy()
-        if self._claim(outputs, outputs, self._at_first):
-            for k in self._small:
-                if outputs[k] is None:
-                    outputs[k] = self._kept[k] = self._made(k)
+        if self._claim(inputs, outputs, self._both):
+            self._make(outputs)
+            self._make_donated(outputs)
+        for k, spec in self._large:
+            outputs[k] = np.empty(*spec)
+        return outputs
+
+    def own_arrays(self) -> list[Any]:
+        """The same without those that may come from inputs, which `donate` adds later."""
+        outputs = self._kept.copy()
+        if self._claim(outputs, outputs, self._own):
+            self._make(outputs)
         for k, spec in self._large:
             outputs[k] = np.empty(*spec)
         return outputs
 
     def donate(self, inputs: list[Any], outputs: list[Any]) -> None:
-        """Add those that come from inputs, or new ones in their place.
+        """Add an array for each result that may have an input's: that one if it is free."""
+        if self._claim(inputs, outputs, self._donated):
+            self._make_donated(outputs)
 
-        All NumPy source must have run: what it returned may be views of inputs, and holds them.
-        """
-        if self._claim(inputs, outputs, self._at_last):
-            for k, _ in self.donors:
-                if outputs[k] is None:
-                    outputs[k] = self._made(k)
+    def _make(self, outputs: list[Any]) -> None:
+        for k in self._small:
+            if outputs[k] is None:
+                outputs[k] = self._kept[k] = self._made(k)
+
+    def _make_donated(self, outputs: list[Any]) -> None:
+        for k, _ in self.donors:
+            if outputs[k] is None:
+                outputs[k] = self._made(k)
 
 
 def _bytes(shape: tuple[int, ...], dtype: Any) -> int:

@@ -165,20 +165,27 @@ class Optimizer:
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """Record the step of a group: one event for all parameters with the same numbers."""
-        params = [p for p in group["params"] if p._x is not None and p._x.grad is not None]
-        if not params:
-            return
         names, state = self.names(group), self.state
-        owns = [state[p] for p in params]
-        for p, own in zip(params, owns, strict=True):
+        params: list[Tensor] = []
+        owns: list[dict[str, Any]] = []
+        at = dtype = None
+        kinds = 0  # runs of parameters of one dtype at one step
+        for p in group["params"]:
+            x = p._x
+            if x is None or x.grad is None:
+                continue
+            own = state[p]
             if "step" not in own:
                 self._begin(p, group, own, names)
-            own["step"] += 1
-        steps = {own["step"] for own in owns}
-        dtypes = {p._var.meta.dtype for p in params}
-        if len(steps) == len(dtypes) == len(self.number_names) == 1:
+            step = own["step"] = own["step"] + 1
+            if step != at or p._var.meta.dtype is not dtype:
+                at, dtype = step, p._var.meta.dtype
+                kinds += 1
+            params.append(p)
+            owns.append(own)
+        if kinds == len(self.number_names) == 1:
             numbers, static = self.numbers(group, owns[0]), self.static(group, owns[0])
-            self._update(group, params, owns, numbers, static)
+            self._update(group, names, params, owns, numbers, static)
             return
         buckets: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
         for p, own in zip(params, owns, strict=True):
@@ -187,20 +194,21 @@ class Optimizer:
             bucket[0].append(p)
             bucket[1].append(own)
         for (numbers, static, _), (params, owns) in buckets.items():
-            self._update(group, params, owns, numbers, static)
+            self._update(group, names, params, owns, numbers, static)
 
     def _update(
         self,
         group: dict[str, Any],
+        names: tuple[str, ...],
         params: list[Tensor],
         owns: list[dict[str, Any]],
         numbers: tuple[float, ...],
         static: tuple[Any, ...],
     ) -> None:
         """Record one event for parameters that share their numbers."""
-        tensors = params
-        for name in self.names(group):
-            tensors = tensors + [own[name] for own in owns]
+        tensors = params.copy()
+        for name in names:
+            tensors += [own[name] for own in owns]
         grads = [p._x.grad for p in params]  # type: ignore[union-attr]
         kind = type(self).__name__
         if SparseTensor in map(type, grads):
