@@ -10,7 +10,16 @@ import pytest
 
 from backlit.native import jit
 from backlit.native.elementwise import FusedKernel, build, module_text, reduce_all
-from backlit.native.expression import Call, Const, Expression, Graph, Input, Reduce, call
+from backlit.native.expression import (
+    Call,
+    Const,
+    Expression,
+    Extent,
+    Graph,
+    Input,
+    Reduce,
+    call,
+)
 
 Array = np.ndarray
 SIZES = [(1, 1), (3, 5), (2, 16), (4, 63), (5, 64), (3, 65), (2, 1000)]
@@ -18,6 +27,17 @@ SIZES = [(1, 1), (3, 5), (2, 16), (4, 63), (5, 64), (3, 65), (2, 1000)]
 
 def normal(*shape: int, dtype: str = "float32", seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def extremes(dtype: str, count: int, seed: int) -> Array:
+    """Numbers of all magnitudes and special ones."""
+    bits = np.uint32 if dtype == "float32" else np.uint64
+    generator = np.random.default_rng(seed)
+    anything = generator.integers(0, np.iinfo(bits).max, count, bits, endpoint=True).view(dtype)
+    info = np.finfo(dtype)
+    edges = [info.tiny, info.max, info.smallest_subnormal, math.inf, 0.0, 1.0, 3.0, math.nan]
+    parts = [anything, normal(count, dtype=dtype), edges, np.negative(edges)]
+    return np.concatenate(parts).astype(dtype)
 
 
 def softmax(x: Expression) -> Expression:
@@ -134,6 +154,78 @@ def test_an_elementwise_kernel_may_run_in_place() -> None:
     expected = np.maximum(a, 0)
     build([call("relu", Input(0))]).run([a], [a], 3, 21)
     np.testing.assert_array_equal(a, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("extent", ["scalar", "column"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_division_by_what_many_share_is_exact(extent: Extent, dtype: str) -> None:
+    """x / y has NumPy's bits where y is the same for a whole row or for all elements; near the
+    denormals it is within 1 ulp."""
+    x, y = extremes(dtype, 3000, 0), extremes(dtype, 150, 1)
+    kernel = build([call("div", Input(0, dtype=dtype), Input(1, extent, dtype))])
+    if extent == "column":
+        wide = np.repeat(x[None], y.size, 0)
+        (got,) = run(kernel, [wide, y], y.size, x.size)
+    else:
+        got = np.stack([run(kernel, [x, y[k : k + 1]], 1, x.size)[0][0] for k in range(y.size)])
+    exact = x / y[:, None]
+    number = ~np.isnan(exact)
+    np.testing.assert_array_equal(np.signbit(got)[number], np.signbit(exact)[number])
+    info = np.finfo(dtype)
+    tiny = (np.abs(exact) <= info.tiny) | (np.abs(x) < info.tiny * 2.0 ** (info.nmant + 5))
+    np.testing.assert_array_equal(got[~tiny], exact[~tiny])
+    finite = tiny & np.isfinite(exact)
+    assert (np.abs(got - exact)[finite] <= np.spacing(np.abs(exact))[finite]).all()
+    np.testing.assert_array_equal(got[tiny & ~finite], exact[tiny & ~finite])
+
+
+@pytest.mark.parametrize("rows", [8, 9, 10, 11])
+@pytest.mark.parametrize("cols", [13, 16, 100, 1000, 4096])
+def test_rows_together_give_the_same_bits(rows: int, cols: int) -> None:
+    """Several rows side by side, the last of which may be missing, equal rows one by one."""
+    x = Input(0)
+    centred = call("sub", x, Reduce("mean", x))
+    outputs = [softmax(x), Reduce("mean", call("square", centred)), Reduce("max", x)]
+    a = normal(rows, cols)
+    together, alone = build(outputs, cols, rows), build(outputs)
+    assert (together.together, alone.together) == (2, 1)
+    for got, expected in zip(
+        run(together, [a], rows, cols), run(alone, [a], rows, cols), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_few_or_long_rows_are_taken_one_by_one() -> None:
+    """Where the last of two rows would often be missing, or reductions are long, rows are alone."""
+    total = [Reduce("sum", Input(0))]
+    assert [build(total, 1000, rows).together for rows in (1, 7, 8)] == [1, 1, 2]
+    assert [build(total, cols, 64).together for cols in (4096, 4097)] == [2, 1]
+    assert build([call("exp", Input(0))], 1000, 64).together == 1
+
+
+@pytest.mark.parametrize("output", ["flat", "rows", "mask", "dear"])
+@pytest.mark.parametrize("cols", [1, 15, 16, 17, 40])
+def test_outputs_may_begin_anywhere(output: str, cols: int) -> None:
+    """Wherever an output lies, its elements have the same bits and its neighbours stay."""
+    x = Input(0)
+    dear = call("erfc", call("sub", x, Input(1, "row")))
+    expression = {
+        "flat": call("neg", x),
+        "rows": call("sub", x, Reduce("mean", x)),
+        "mask": call("lt", x, Reduce("mean", x)),
+        "dear": dear,
+    }[output]
+    a, row = normal(3, cols), normal(cols)
+    kernel = build([expression])
+    (expected,) = run(kernel, [a, row], 3, cols)
+    size, before = expected.size, expected.dtype.type(7)
+    for offset in range(20):
+        around = np.full(size + 60, 7, expected.dtype)
+        kernel.run([a, row], [around[offset:]], 3, cols)
+        np.testing.assert_array_equal(around[offset : offset + size], expected.ravel())
+        assert (around[:offset] == before).all()
+        assert (around[offset + size :] == before).all()
 
 
 def test_empty_rows() -> None:

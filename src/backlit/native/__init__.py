@@ -13,7 +13,8 @@ From a program to a table of entries:
 Fused kernels, generated for the expression:
 
     expression.py    what a kernel computes (scalar.py: from an op card's scalar function)
-    elementwise.py   build and run kernels; rowloops.py, narrowloops.py: the loops over rows
+    elementwise.py   build and run kernels
+    kernelbody.py    their functions; rowloops.py, narrowloops.py: the loops over rows
     vector.py        Lanes and Vec: arithmetic on vectors of W floats, emitted as LLVM IR
     vecmath.py       exp, log … by name (vecexp.py, vectrig.py, vecpow.py, coefficients.py)
 

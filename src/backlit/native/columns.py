@@ -15,7 +15,7 @@ from typing import Any
 from llvmlite import ir
 
 from backlit.native.jit import Host
-from backlit.native.rowloops import for_range
+from backlit.native.kernelbody import for_range
 from backlit.native.vecmath import maximum, minimum
 from backlit.native.vector import Lanes, Vec, declare
 

@@ -37,6 +37,8 @@ from backlit.native.rowloops import RowLoops
 _I64 = ir.IntType(64)
 _PTR = ir.PointerType()
 _BLOCK = 4096  # elements that a full reduction takes as one row
+_ROWS_TOGETHER = 2  # that go through the loops side by side
+_MANY_ROWS = 8  # from which on they do
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class FusedKernel:
         library: the machine code; "run" and "chunk" are its entry points.
         graph: what it computes.
         flat: whether rows and cols do not matter, only their product.
+        together: how many rows are taken at a time.
     """
 
     library: jit.Library
     graph: Graph
     flat: bool
+    together: int = 1
 
     @property
     def address(self) -> int:
@@ -80,27 +84,38 @@ def _pointers(arrays: Sequence[np.ndarray]) -> Any:
     return (ctypes.c_void_p * max(1, len(arrays)))(*[a.ctypes.data for a in arrays])
 
 
-def build(outputs: Sequence[Expression], cols: int | None = None) -> FusedKernel:
+def build(
+    outputs: Sequence[Expression], cols: int | None = None, rows: int | None = None
+) -> FusedKernel:
     """Compile (or look up) the kernel that computes these outputs.
 
-    Where rows are short, the kernel for just this number of ``cols`` is faster.
+    Where rows are short, the kernel for just this number of ``cols`` is faster; where they are many
+    and not long, one that takes several ``rows`` at a time.
     """
     graph = Graph(outputs)
     flat = _is_flat(graph)
     narrow = cols if cols and not flat and is_narrow(graph, cols) else None
-    identity = f"elementwise\n{graph.identity()}" + (f"\n{narrow} columns" if narrow else "")
+    reduces = any(node.kind == "reduce" for node in graph.nodes)
+    several = reduces and not narrow and cols and rows and cols <= _BLOCK and rows >= _MANY_ROWS
+    together = _ROWS_TOGETHER if several else 1
+    identity = f"elementwise\n{graph.identity()}\n{together} rows"
+    identity += f"\n{narrow} columns" if narrow else ""
     library = jit.engine().load(
-        lambda: module_text(graph, columns=narrow), ["run", "chunk"], identity=identity
+        lambda: module_text(graph, columns=narrow, together=together),
+        ["run", "chunk"],
+        identity=identity,
     )
-    return FusedKernel(library, graph, flat)
+    return FusedKernel(library, graph, flat, together)
 
 
-def module_text(graph: Graph, host: jit.Host | None = None, columns: int | None = None) -> str:
+def module_text(
+    graph: Graph, host: jit.Host | None = None, columns: int | None = None, together: int = 1
+) -> str:
     """The LLVM IR of the kernel, for this CPU or another, for any or these ``columns``."""
     module = ir.Module("elementwise")
     host = host or jit.host()
     if columns is None:
-        body = RowLoops(graph, module, host, _is_flat(graph)).emit()
+        body = RowLoops(graph, module, host, _is_flat(graph), together).emit()
     else:
         body = NarrowLoops(graph, module, host, columns).emit()
     _emit_run(module, body, _is_flat(graph))

@@ -53,7 +53,7 @@ def add_entry(step: Step, table: Table) -> Any:
 
 
 def _kernel(step: Kernel, table: Table) -> Any:
-    kernel = elementwise.build(step.expressions, step.cols)
+    kernel = elementwise.build(step.expressions, step.cols, step.rows)
     inputs = [
         table.address(Ref(v, (), (), skip)) for v, skip in zip(step.inputs, step.skips, strict=True)
     ]
@@ -86,7 +86,8 @@ def _grain(step: Kernel, kernel: elementwise.FusedKernel, units: int) -> int:
     if elements * (moved + computed) < _PARALLEL:
         return units
     chunk = max(1, _CHUNK * units // (elements * (moved + computed)))
-    return -(-chunk // _WHOLE_LINES) * _WHOLE_LINES if kernel.flat else chunk
+    whole = _WHOLE_LINES if kernel.flat else kernel.together
+    return -(-chunk // whole) * whole
 
 
 def _product(step: Product, table: Table) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 from llvmlite import ir
 
 from backlit.native import jit
-from backlit.native.rowloops import for_range
+from backlit.native.kernelbody import for_range
 from backlit.native.vector import declare
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)

@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from backlit.native.rowloops import for_range
+from backlit.native.kernelbody import for_range
 from backlit.native.vector import declare
 
 SIZES = (1, 2, 4, 8)  # bytes of an element

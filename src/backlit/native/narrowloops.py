@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from backlit.native.expression import Graph, Node
 from backlit.native.jit import Host
-from backlit.native.rowloops import COMBINE, RowLoops, for_range
+from backlit.native.kernelbody import COMBINE, KernelBody, for_range
 from backlit.native.vecmath import FUNCTIONS
 from backlit.native.vector import Lanes, Vec
 
@@ -43,13 +43,12 @@ def _own_cost(node: Node) -> int:
     return FUNCTIONS[node.name].cost if node.name in FUNCTIONS else 1
 
 
-class NarrowLoops(RowLoops):
+class NarrowLoops(KernelBody):
     """Emits the same function as `RowLoops`, for rows of ``columns`` elements."""
 
     def __init__(self, graph: Graph, module: Any, host: Host, columns: int) -> None:
-        super().__init__(graph, module, host, False)
+        super().__init__(graph, module, host)
         self.columns = columns
-        self.has_masks = host.vector_bytes >= 32
         extents = {n.payload[1] for n in graph.nodes if isinstance(n.payload, tuple)}
         varying = all(graph.nodes[o].varies for o in graph.outputs)
         self.is_turned = bool(self.reductions) or "column" in extents or not varying

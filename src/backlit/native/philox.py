@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from backlit.native.rowloops import for_range
+from backlit.native.kernelbody import for_range
 
 CHUNK = 4096  # elements, four for each block
 _I64 = ir.IntType(64)

@@ -2,6 +2,8 @@
 
 Each row gets one loop per level of reductions and one for the outputs. A loop takes full vectors
 and then one masked vector for what is left, so an element's value never depends on its position.
+Several rows may go through these loops side by side: what ends a reduction is a chain of some 100
+cycles, in which one row alone would leave the CPU idle.
 
 Sums run in a fixed order. A row is taken in blocks of 4096 elements, whose vectors go round-robin
 into four accumulators; what they come to is added in float64, block after block and then lanes
@@ -13,89 +15,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from backlit.native.expression import Graph, Node
 from backlit.native.jit import Host
-from backlit.native.vecmath import FUNCTIONS, maximum, minimum
-from backlit.native.vector import Lanes, Vec, declare
+from backlit.native.kernelbody import COMBINE, SIZE, KernelBody, Values, for_range
+from backlit.native.vecmath import Divisor
+from backlit.native.vector import Lanes, Vec
 
 _I64 = ir.IntType(64)
 _I8 = ir.IntType(8)
 _PTR = ir.PointerType()
 _BLOCK = 4096  # elements of a row whose sum begins anew
 _ACCUMULATORS = 4  # an addition takes four cycles, so cheap sums need four in flight
-_CHEAP = 8  # vector instructions per element below which that matters
+_CHEAP = 8  # vector instructions per element below which it is computed again, not stored
 _NEUTRAL = {"sum": 0.0, "mean": 0.0, "max": -math.inf, "min": math.inf}
-COMBINE: dict[str, Callable[[Vec, Vec], Vec]] = {
-    "sum": lambda x, y: x + y,
-    "mean": lambda x, y: x + y,
-    "max": maximum,
-    "min": minimum,
-}
-
 # Cost from which a loop's body is emitted once, with a mask, where loads and stores have masks.
 _DEAR = 40
 
-Values = dict[int, Vec]
 _VectorBody = Callable[[Any, list[Any], Vec | None], list[Any]]
 
 
-def for_range(
-    b: Any, start: Any, stop: Any, step: int, carried: list[Any], body: Callable[..., list[Any]]
-) -> tuple[Any, list[Any]]:
-    """`while i + step <= stop`; body(i, carried) returns the next carried values.
+@dataclass
+class Row:
+    """A row in progress.
 
-    Returns i and the carried values after the loop.
-    """
-    before = b.block
-    head, inside = b.append_basic_block("head"), b.append_basic_block("inside")
-    after = b.append_basic_block("after")
-    b.branch(head)
-    b.position_at_end(head)
-    index = b.phi(_I64)
-    phis = [b.phi(value.type) for value in carried]
-    following = b.add(index, _I64(step))
-    b.cbranch(b.icmp_signed("<=", following, stop), inside, after)
-    b.position_at_end(inside)
-    results = body(index, phis)
-    for phi, first, result in zip(
-        [index, *phis], [start, *carried], [following, *results], strict=True
-    ):
-        phi.add_incoming(first, before)
-        phi.add_incoming(result, b.block)
-    b.branch(head)
-    b.position_at_end(after)
-    return index, phis
-
-
-class RowLoops:
-    """Emits `void body(ptr inputs, ptr outputs, i64 cols, i64 begin, i64 end)`.
-
-    begin and end count rows or, in a flat kernel, elements.
+    Attributes:
+        inputs: pointers to the operands' elements, by node.
+        outputs: pointers to the results'.
+        known: the values that do not vary within the row.
+        divisors: those of them that elements are divided by.
     """
 
-    def __init__(self, graph: Graph, module: Any, host: Host, flat: bool) -> None:
-        self.graph = graph
+    inputs: dict[int, Any]
+    outputs: list[Any]
+    known: Values
+    divisors: dict[int, Divisor]
+
+
+class RowLoops(KernelBody):
+    """Emits the function for rows of any length.
+
+    Its begin and end count rows or, in a flat kernel, elements. ``together`` rows are taken at a
+    time; where fewer are left, the last one is reduced again, but written once.
+    """
+
+    def __init__(
+        self, graph: Graph, module: Any, host: Host, flat: bool, together: int = 1
+    ) -> None:
+        super().__init__(graph, module, host)
         self.flat = flat
-        signature = ir.FunctionType(ir.VoidType(), [_PTR, _PTR, _I64, _I64, _I64])
-        self.function = ir.Function(module, signature, "body")
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
-        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
-        dtypes = {n.dtype for n in graph.nodes} - {"bool"}
-        dtype = "float64" if dtypes == {"float64"} else "float32"
-        self.lanes = Lanes(self.b, dtype, host.width(dtype), host.scale_instruction)
-        self.width = self.lanes.width
-        self.dear: float = _DEAR if host.vector_bytes >= 32 else math.inf
-        self.reductions = [i for i, n in enumerate(graph.nodes) if n.kind == "reduce"]
+        self.together = together
+        self.dear: float = _DEAR if self.has_masks else math.inf
         self.stored, self.stored_level = self._shared_with_output()
-        self.bases: dict[int, Any] = {}  # pointers to the arrays of input nodes
-        self.rows: dict[int, Any] = {}  # … to their current rows
-        self.out_bases: list[Any] = []
-        self.out_rows: list[Any] = []
 
     def _shared_with_output(self) -> tuple[int, int]:
         """(node, level): a reduction's dear operand that the first output needs element by element.
@@ -121,90 +96,137 @@ class RowLoops:
         """Emit the whole function and return it."""
         _, _, cols, begin, end = self.function.args
         self._load_pointers()
+        b = self.b
         if self.flat:
-            self.rows, self.out_rows = self.bases, self.out_bases
-            self._output_loop(self._invariants({}, 0, None), begin, end)
+            row = Row(self.bases, self.out_bases, {}, {})
+            self._invariants(row, 0, None)
+            self._output_loop(row, begin, end)
         else:
-            for_range(self.b, begin, end, 1, [], lambda row, _: self._row(row, cols))
-        self.b.ret_void()
+            last, beyond = b.sub(end, _I64(1)), b.add(end, _I64(self.together - 1))
+
+            def several(first: Any, _: list[Any]) -> list[Any]:
+                indices = [b.add(first, _I64(k)) for k in range(self.together)]
+                exist = [b.icmp_signed("<", index, end) for index in indices]
+                known = [b.select(e, i, last) for e, i in zip(exist, indices, strict=True)]
+                for does, row in zip(exist, self._reduced(known, cols), strict=True):
+                    with b.if_then(does):
+                        self._finished(row, cols)
+                return []
+
+            for_range(b, begin, beyond, self.together, [], several)
+        b.ret_void()
         return self.function
 
-    def _load_pointers(self) -> None:
-        inputs, outputs = self.function.args[:2]
-        for number, node in enumerate(self.graph.nodes):
-            if isinstance(node.payload, tuple):
-                self.bases[number] = self._pointer(inputs, node.payload[0])
-        self.out_bases = [self._pointer(outputs, k) for k in range(len(self.graph.outputs))]
+    def _reduced(self, indices: list[Any], cols: Any) -> list[Row]:
+        """Some rows with all their reductions, which are done in step."""
+        rows = [self._begun(index, cols) for index in indices]
+        levels = max((self.graph.nodes[r].level for r in self.reductions), default=0)
+        for level in range(1, levels + 1):
+            self._reduce_loop(rows, level, cols)
+            for index, row in zip(indices, rows, strict=True):
+                self._invariants(row, level, index)
+        return rows
 
-    def _pointer(self, table: Any, index: int) -> Any:
-        return self.b.load(self.b.gep(table, [_I64(index)], source_etype=_PTR), typ=_PTR)
+    def _finished(self, row: Row, cols: Any) -> None:
+        """Write the row's outputs."""
+        nodes = self.graph.nodes
+        if any(nodes[o].varies for o in self.graph.outputs):
+            self._output_loop(row, _I64(0), cols)
+        for output, pointer in zip(self.graph.outputs, row.outputs, strict=True):
+            if not nodes[output].varies:
+                self._store_scalar(row.known[output], pointer)
 
-    def _row(self, row: Any, cols: Any) -> list[Any]:
-        """Everything that happens for one row."""
-        offset = self.b.mul(row, cols)
+    def _begun(self, index: Any, cols: Any) -> Row:
+        """A row before its first loop."""
+        offset = self.b.mul(index, cols)
         graph = self.graph
+        inputs = {}
         for number, base in self.bases.items():
             payload = graph.nodes[number].payload
             full = isinstance(payload, tuple) and payload[1] == "full"
-            self.rows[number] = self._at(base, offset, graph.nodes[number].dtype) if full else base
-        self.out_rows = [
-            self._at(base, offset if graph.nodes[o].varies else row, graph.nodes[o].dtype)
+            inputs[number] = self._at(base, offset, graph.nodes[number].dtype) if full else base
+        outputs = [
+            self._at(base, offset if graph.nodes[o].varies else index, graph.nodes[o].dtype)
             for o, base in zip(graph.outputs, self.out_bases, strict=True)
         ]
-        known = self._invariants({}, 0, row)
-        for level in range(1, max((graph.nodes[r].level for r in self.reductions), default=0) + 1):
-            known |= self._reduce_loop(known, level, cols)
-            known = self._invariants(known, level, row)
-        if any(graph.nodes[o].varies for o in graph.outputs):
-            self._output_loop(known, _I64(0), cols)
-        for position, output in enumerate(graph.outputs):
-            if not graph.nodes[output].varies:
-                self._store_scalar(known[output], self.out_rows[position])
-        return []
+        row = Row(inputs, outputs, {}, {})
+        self._invariants(row, 0, index)
+        return row
 
-    def _invariants(self, known: Values, level: int, row: Any) -> Values:
+    def _invariants(self, row: Row, level: int, index: Any) -> None:
         """Add the values that do not vary within a row and need `level` reductions before them."""
-        known = dict(known)
-        for number, node in enumerate(self.graph.nodes):
+        nodes = self.graph.nodes
+        for number, node in enumerate(nodes):
             if node.varies or node.level != level or node.kind == "reduce":
                 continue
             if node.kind == "input":
-                known[number] = self._broadcast_input(number, node, row)
+                row.known[number] = self._broadcast_input(number, node, index)
             else:
-                known[number] = self._value(node, known)
-        return known
+                row.known[number] = self._value(node, row.known)
+        for node in nodes:
+            if node.name == "div" and node.varies and node.args[1] in row.known:
+                number = node.args[1]
+                if number not in row.divisors:
+                    row.divisors[number] = Divisor(row.known[number])
 
     # -- loops over the elements of a row --------------------------------------------------------
-    def _output_loop(self, known: Values, start: Any, stop: Any) -> None:
-        graph = self.graph
-        varying = [(p, o) for p, o in enumerate(graph.outputs) if graph.nodes[o].varies]
+    def _output_loop(self, row: Row, start: Any, stop: Any) -> None:
+        """Elements start … stop - 1 of the outputs.
 
-        def step(index: Any, mask: Vec | None) -> list[Any]:
-            values = self._evaluate(known, [o for _, o in varying], index, mask, last=True)
+        Its vectors begin where an output is aligned: stores across cache lines would take twice the
+        time. Full ones have no mask, except where the body is dear, as in `_vectors`.
+        """
+        graph, b, width = self.graph, self.b, self.width
+        varying = [(p, o) for p, o in enumerate(graph.outputs) if graph.nodes[o].varies]
+        roots = [o for _, o in varying]
+
+        def step(index: Any, mask: Vec | None) -> None:
+            values = self._evaluate(row, roots, index, mask, last=True)
             for position, output in varying:
-                self._store(values[output], self.out_rows[position], index, mask)
+                self._store(values[output], row.outputs[position], index, mask)
+
+        def masked(index: Any) -> None:
+            before = b.sub(start, index)
+            before = b.select(b.icmp_signed(">", before, _I64(0)), before, _I64(0))
+            step(index, self._between(b.sub(stop, index), before))
+
+        def one(index: Any, _: list[Any]) -> list[Any]:
+            if sum(graph.nodes[o].cost for o in roots) >= self.dear:
+                masked(index)
+                return []
+            with b.if_else(b.icmp_unsigned("<", b.sub(index, start), whole)) as (full, part):
+                with full:
+                    step(index, None)
+                with part:
+                    masked(index)
             return []
 
-        dear = sum(graph.nodes[o].cost for _, o in varying) >= self.dear
-        self._vectors(start, stop, [], lambda i, _, mask: step(i, mask), dear)
+        whole = b.sub(b.sub(stop, start), _I64(width - 1))  # full vectors begin this far
+        whole = b.select(b.icmp_signed(">", whole, _I64(0)), whole, _I64(0))
+        position, output = max(varying, key=lambda v: SIZE[graph.nodes[v[1]].dtype])
+        dtype = graph.nodes[output].dtype
+        address = b.ptrtoint(self._at(row.outputs[position], start, dtype), _I64)
+        shift = b.and_(b.udiv(address, _I64(SIZE[dtype])), _I64(width - 1))
+        beyond = b.add(stop, _I64(width - 1))
+        for_range(b, b.sub(start, shift), beyond, width, [], one)
 
-    def _reduce_loop(self, known: Values, level: int, cols: Any) -> Values:
-        """All reductions of one level in one loop; returns their values.
+    def _reduce_loop(self, rows: list[Row], level: int, cols: Any) -> None:
+        """All reductions of one level in one loop; adds their values to the rows.
 
-        Cheap ones take four vectors a turn, each into its own accumulators. Dear ones take one
-        and rotate the accumulators, which keeps the code small and the sums as accurate.
+        A turn takes four vectors, each into its own accumulators. Dear bodies take one and rotate
+        the accumulators, which keeps the code small and the sums as accurate.
         """
         nodes = self.graph.nodes
         numbers = [r for r in self.reductions if nodes[r].level == level]
         count = len(numbers)
         neutral = [self._constant(nodes[r], _NEUTRAL[nodes[r].name]) for r in numbers]
+        roots = [nodes[r].args[0] for r in numbers]
 
-        def add(index: Any, carried: list[Any], mask: Vec | None) -> list[Any]:
+        def add_one(row: Row, index: Any, carried: list[Any], mask: Vec | None) -> list[Any]:
             """Add one vector to the first accumulators, which then go last."""
-            roots = [nodes[r].args[0] for r in numbers]
-            values = self._evaluate(known, roots, index, mask, after=level)
+            values = self._evaluate(row, roots, index, mask, after=level)
             if self.stored_level == level:
-                self._store(values[self.stored], self.out_rows[0], index, mask)
+                self._store(values[self.stored], row.outputs[0], index, mask)
             results = carried[count:]
             for r, total, zero in zip(numbers, carried, neutral, strict=False):
                 value = values[nodes[r].args[0]]
@@ -212,29 +234,32 @@ class RowLoops:
                 results.append(COMBINE[nodes[r].name](value.lanes.wrap(total), value).ir)
             return results
 
-        def unrolled(index: Any, carried: list[Any]) -> list[Any]:
-            for copy in range(_ACCUMULATORS):
-                carried = add(self.b.add(index, _I64(copy * self.width)), carried, None)
-            return carried
+        def add(index: Any, carried: list[Any], mask: Vec | None) -> list[Any]:
+            parts = _split(carried, len(rows))
+            added = [add_one(r, index, part, mask) for r, part in zip(rows, parts, strict=True)]
+            return [total for part in added for total in part]
 
         cost = sum(nodes[r].cost for r in numbers)
 
         def block(start: Any, totals: list[Any]) -> list[Any]:
             stop = self.b.add(start, _I64(_BLOCK))
             stop = self.b.select(self.b.icmp_signed("<", stop, cols), stop, cols)
-            index, parts = start, [zero.ir for zero in neutral] * _ACCUMULATORS
-            if cost < _CHEAP:
-                step = _ACCUMULATORS * self.width
-                index, parts = for_range(self.b, index, stop, step, parts, unrolled)
-            parts = self._vectors(index, stop, parts, add, cost >= self.dear)
+            carried = [zero.ir for zero in neutral] * (_ACCUMULATORS * len(rows))
+            carried = self._vectors(start, stop, carried, add, cost >= self.dear)
             return [
-                self._total(nodes[r], parts[k::count], totals[k]) for k, r in enumerate(numbers)
+                self._total(nodes[r], parts[k::count], before[k])
+                for parts, before in zip(
+                    _split(carried, len(rows)), _split(totals, len(rows)), strict=True
+                )
+                for k, r in enumerate(numbers)
             ]
 
         starts = [self._totals(nodes[r]).const(_NEUTRAL[nodes[r].name]).ir for r in numbers]
         beyond = self.b.add(cols, _I64(_BLOCK - 1))
-        _, totals = for_range(self.b, _I64(0), beyond, _BLOCK, starts, block)
-        return {r: self._finish(nodes[r], totals[k], cols) for k, r in enumerate(numbers)}
+        _, totals = for_range(self.b, _I64(0), beyond, _BLOCK, starts * len(rows), block)
+        for row, found in zip(rows, _split(totals, len(rows)), strict=True):
+            for r, total in zip(numbers, found, strict=True):
+                row.known[r] = self._finish(nodes[r], total, cols)
 
     def _totals(self, node: Node) -> Lanes:
         """The lanes in which the results of blocks are combined."""
@@ -269,45 +294,43 @@ class RowLoops:
     def _vectors(
         self, index: Any, stop: Any, carried: list[Any], body: _VectorBody, dear: bool
     ) -> list[Any]:
-        """body(i, carried, mask) for the vectors from index to stop, the last one masked.
+        """body(i, carried, mask) for the vectors from index to stop.
 
-        Full vectors run without a mask (None), except where the body is dear: one masked copy of
-        it then costs less than the second copy takes to compile.
+        Four of them a turn need no mask (None); those left have one. So have all where the body is
+        dear: one masked copy of it then costs less than others take to compile.
         """
         b, width = self.b, self.width
 
-        def masked(at: Any, values: list[Any]) -> list[Any]:
-            i32 = ir.IntType(32)
-            left = b.sub(stop, at)
-            left = b.select(b.icmp_signed("<", left, _I64(width)), left, _I64(width))
-            count = self._splat_any(b.trunc(left, i32), i32)
-            numbers = ir.Constant(ir.VectorType(i32, width), list(range(width)))
-            return body(at, values, self.lanes.wrap(b.icmp_signed("<", numbers, count)))
+        def full(at: Any, values: list[Any]) -> list[Any]:
+            for copy in range(_ACCUMULATORS):
+                values = body(b.add(at, _I64(copy * width)), values, None)
+            return values
 
-        if dear:
-            beyond = b.add(stop, _I64(width - 1))
-            return for_range(b, index, beyond, width, carried, masked)[1]
-        index, carried = for_range(b, index, stop, width, carried, lambda i, v: body(i, v, None))
-        before = b.block
-        rest, after = b.append_basic_block("rest"), b.append_basic_block("after_rest")
-        b.cbranch(b.icmp_signed("<", index, stop), rest, after)
-        b.position_at_end(rest)
-        results = masked(index, carried)
-        end = b.block
-        b.branch(after)
-        b.position_at_end(after)
-        out = []
-        for plain, result in zip(carried, results, strict=True):
-            phi = b.phi(plain.type)
-            phi.add_incoming(plain, before)
-            phi.add_incoming(result, end)
-            out.append(phi)
-        return out
+        def masked(at: Any, values: list[Any]) -> list[Any]:
+            return body(at, values, self._between(b.sub(stop, at)))
+
+        if not dear:
+            index, carried = for_range(b, index, stop, _ACCUMULATORS * width, carried, full)
+        if not self.has_masks:  # they cost a branch per element
+            index, carried = for_range(
+                b, index, stop, width, carried, lambda at, values: body(at, values, None)
+            )
+        return for_range(b, index, b.add(stop, _I64(width - 1)), width, carried, masked)[1]
+
+    def _between(self, stop: Any, start: Any = None) -> Vec:
+        """A mask: lanes before ``stop``, which may exceed W, and from ``start`` on if given."""
+        b, width = self.b, _I64(self.width)
+        ones = b.shl(_I64(1), b.select(b.icmp_signed("<", stop, width), stop, width))
+        bits = b.sub(ones, _I64(1))
+        if start is not None:
+            bits = b.and_(bits, b.shl(_I64(-1), start))
+        mask = b.trunc(bits, ir.IntType(self.width))
+        return self.lanes.wrap(b.bitcast(mask, ir.VectorType(ir.IntType(1), self.width)))
 
     # -- values ----------------------------------------------------------------------------------
     def _evaluate(
         self,
-        known: Values,
+        row: Row,
         roots: Iterable[int],
         index: Any,
         mask: Vec | None,
@@ -316,106 +339,22 @@ class RowLoops:
         last: bool = False,
     ) -> Values:
         """The values of the roots, and of what they need, at elements index … index + W - 1."""
-        values = dict(known)
+        values = dict(row.known)
         if self.stored >= 0 and (last or after > self.stored_level):
             dtype = self.graph.nodes[self.stored].dtype
-            values[self.stored] = self._load(self.out_rows[0], dtype, index, mask)
+            values[self.stored] = self._load(row.outputs[0], dtype, index, mask)
         for number in self.graph.needed(roots, values):
             node = self.graph.nodes[number]
             if node.kind == "input":
-                values[number] = self._load(self.rows[number], node.dtype, index, mask)
+                values[number] = self._load(row.inputs[number], node.dtype, index, mask)
+            elif node.name == "div" and node.args[1] in row.divisors:
+                values[number] = row.divisors[node.args[1]].divide(values[node.args[0]])
             else:
                 values[number] = self._value(node, values)
         return values
 
-    def _value(self, node: Node, values: Values) -> Vec:
-        if isinstance(node.payload, float | int):
-            return self._constant(node, node.payload)
-        args = [values[a] for a in node.args]
-        if node.name in FUNCTIONS:
-            return FUNCTIONS[node.name].emit(*args)
-        lanes = self.lanes.with_dtype(node.name)
-        if isinstance(args[0].ir.type.element, ir.IntType):
-            return Vec(lanes, args[0].ir).select(1.0, lanes.const(0.0))
-        return args[0].to_dtype(node.name)
 
-    def _constant(self, node: Node, value: float) -> Vec:
-        return self.lanes.with_dtype(node.dtype).const(value)
-
-    def _broadcast_input(self, number: int, node: Node, row: Any) -> Vec:
-        """A scalar, or this row's value of a column, in all lanes."""
-        is_column = isinstance(node.payload, tuple) and node.payload[1] == "column"
-        address = self._at(self.bases[number], row if is_column else _I64(0), node.dtype)
-        value = self.b.load(address, typ=self._element(node.dtype))
-        if node.dtype == "bool":
-            value = self.b.icmp_unsigned("!=", value, _I8(0))
-            return self.lanes.wrap(self._splat_any(value, ir.IntType(1)))
-        return self._splat(value, node.dtype)
-
-    # -- memory ----------------------------------------------------------------------------------
-    def _element(self, dtype: str) -> Any:
-        return _I8 if dtype == "bool" else self.lanes.with_dtype(dtype).float_type.element
-
-    def _at(self, pointer: Any, index: Any, dtype: str) -> Any:
-        return self.b.gep(pointer, [index], source_etype=self._element(dtype))
-
-    def _load(self, pointer: Any, dtype: str, index: Any, mask: Vec | None) -> Vec:
-        element = self._element(dtype)
-        kind, align = ir.VectorType(element, self.width), 8 if dtype == "float64" else 4
-        align = 1 if dtype == "bool" else align
-        address = self._at(pointer, index, dtype)
-        if mask is None:
-            value = self.b.load(address, align=align, typ=kind)
-        else:
-            name = f"llvm.masked.load.{_suffix(kind)}.p0"
-            arguments = [_PTR, ir.IntType(32), mask.ir.type, kind]
-            function = declare(self.b.module, name, kind, arguments)
-            zero = ir.Constant(kind, None)
-            value = self.b.call(function, [address, ir.IntType(32)(align), mask.ir, zero])
-        if dtype == "bool":
-            return self.lanes.wrap(self.b.icmp_unsigned("!=", value, ir.Constant(kind, None)))
-        return self.lanes.with_dtype(dtype).wrap(value)
-
-    def _store(self, value: Vec, pointer: Any, index: Any, mask: Vec | None) -> None:
-        raw, dtype = self._raw(value)
-        align = {"bool": 1, "float32": 4, "float64": 8}[dtype]
-        address = self._at(pointer, index, dtype)
-        if mask is None:
-            self.b.store(raw, address, align=align)
-            return
-        name = f"llvm.masked.store.{_suffix(raw.type)}.p0"
-        arguments = [raw.type, _PTR, ir.IntType(32), mask.ir.type]
-        function = declare(self.b.module, name, ir.VoidType(), arguments)
-        self.b.call(function, [raw, address, ir.IntType(32)(align), mask.ir])
-
-    def _store_scalar(self, value: Vec, pointer: Any) -> None:
-        raw, _ = self._raw(value)
-        self.b.store(self.b.extract_element(raw, ir.IntType(32)(0)), pointer)
-
-    def _raw(self, value: Vec) -> tuple[Any, str]:
-        """A vector as it is stored: masks become bytes."""
-        if isinstance(value.ir.type.element, ir.IntType):
-            return self.b.zext(value.ir, ir.VectorType(_I8, self.width)), "bool"
-        return value.ir, value.lanes.dtype
-
-    def _shuffle(self, vector: Any, lanes: Iterable[int]) -> Any:
-        order = list(lanes)
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
-        return self.b.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
-
-    def _splat(self, scalar: Any, dtype: str) -> Vec:
-        lanes = self.lanes.with_dtype(dtype)
-        return lanes.wrap(self._splat_any(scalar, lanes.float_type.element))
-
-    def _splat_any(self, scalar: Any, element: Any) -> Any:
-        one = ir.Constant(ir.VectorType(element, self.width), ir.Undefined)
-        first = self.b.insert_element(one, scalar, ir.IntType(32)(0))
-        return self._shuffle(first, [0] * self.width)
-
-
-def _suffix(vector_type: Any) -> str:
-    """How intrinsics' names spell a vector type."""
-    element = vector_type.element
-    names = {ir.FloatType: "f32", ir.DoubleType: "f64"}
-    scalar = f"i{element.width}" if isinstance(element, ir.IntType) else names[type(element)]
-    return f"v{vector_type.count}{scalar}"
+def _split(values: list[Any], parts: int) -> list[list[Any]]:
+    """As many lists of equal length, one after the other."""
+    size = len(values) // parts
+    return [values[k * size : (k + 1) * size] for k in range(parts)]

@@ -23,12 +23,15 @@ _EXPM1_HIGH = {"float32": 88.73, "float64": 709.79}
 _SIGMOID_RANGE = {"float32": (-105.0, 80.0, 64), "float64": (-747.0, 700.0, 512)}
 # tanh rounds to ±1 beyond this.
 _TANH_RANGE = {"float32": 9.25, "float64": 19.25}
+# Up to where erf is a polynomial.
+_ERF_SPLIT = {"float32": 0.98, "float64": 0.9}
 
 
 class _Reduced(NamedTuple):
-    """x = n ln 2 + r: the integer n, r rounded, and r as an exact sum of two."""
+    """x = n ln 2 + r: n as an integer and as a float, r rounded, and r as an exact sum of two."""
 
     n: Vec
+    whole: Vec
     r: Vec
     high: Vec
     low: Vec
@@ -42,7 +45,7 @@ def _reduce(x: Vec) -> _Reduced:
     whole = shifted - magic
     n = shifted.bits() - x.lanes.const(magic).bits()
     high = whole.fma(-ln2, x)
-    return _Reduced(n, whole.fma(-ln2_low, high), high, whole * -ln2_low)
+    return _Reduced(n, whole, whole.fma(-ln2_low, high), high, whole * -ln2_low)
 
 
 def _expm1_reduced(part: _Reduced) -> Vec:
@@ -55,8 +58,10 @@ def exp_scaled(x: Vec, exponent: int = 0) -> Vec:
     """2^exponent eˣ, without overflow in between."""
     low, high = _EXP_RANGE[x.lanes.dtype]
     part = _reduce(x.at_most(high - exponent).at_least(low))
-    n = part.n + exponent if exponent else part.n
-    return (_expm1_reduced(part) + 1.0).scale(n)
+    n, whole = part.n, part.whole
+    if exponent:
+        n, whole = n + exponent, whole + exponent
+    return poly(part.r, (1.0, 1.0, *table.EXP[x.lanes.dtype])).scale(n, whole)
 
 
 def exp(x: Vec) -> Vec:
@@ -244,15 +249,18 @@ def atanh(x: Vec) -> Vec:
 
 
 def erf(x: Vec) -> Vec:
-    """x (1 + P(x²)) to 0.9, beyond it 1 - erfc(|x|), with ln erfc a polynomial in float32."""
+    """x (1 + P(x²)) near zero, beyond it 1 - erfc(|x|).
+
+    In float32 erfc is the fourth power of a polynomial there: it is a sixth of the result at most.
+    """
     a, z = x.abs(), x * x
     small = x.fma(poly(z, table.ERF[x.lanes.dtype]), x)
     if x.lanes.dtype == "float32":
-        part = _reduce(poly(a.at_most(4.0), table.LOG_ERFC["float32"]))
-        tail = (_expm1_reduced(part) + 1.0) * x.lanes.pow2(part.n)
+        root = poly(a.at_most(3.96), table.ERFC_ROOT["float32"])
+        tail = (root * root) * (root * root)
     else:
         tail = _erfc_positive(a)
-    return (a < 0.9).select(small, (1.0 - tail).copysign(x))
+    return (a < _ERF_SPLIT[x.lanes.dtype]).select(small, (1.0 - tail).copysign(x))
 
 
 def erfc(x: Vec) -> Vec:

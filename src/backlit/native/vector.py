@@ -232,6 +232,10 @@ class Vec:
     def __ne__(self, other: Vec | Number) -> Vec:  # type: ignore[override]  # builds a mask
         return self._compare("!=", other)
 
+    def differs_from(self, other: Vec) -> Vec:
+        """Where both are numbers, and not equal."""
+        return Vec(self.lanes, self.lanes.builder.fcmp_ordered("!=", self.ir, other.ir))
+
     def is_nan(self) -> Vec:
         return self != self
 
@@ -294,13 +298,16 @@ class Vec:
         """min(self, high); NaN stays."""
         return (self > high).select(high, self)
 
-    def scale(self, exponent: Vec) -> Vec:
+    def scale(self, exponent: Vec, whole: Vec | None = None) -> Vec:
         """self · 2ⁿ for integer lanes n with |n| ≤ 2200 (float64) or 300 (float32), rounded once.
 
         Without an instruction for it, two factors of half the exponent each: the first product is
-        exact and the second rounds, also into the denormals.
+        exact and the second rounds, also into the denormals. The instruction takes n as a float;
+        ``whole`` is n as such if there is one.
         """
         lanes = self.lanes
+        if lanes.scale_instruction and whole is not None and lanes.width * lanes.format.bits == 512:
+            return self._scalef(whole)
         if lanes.scale_instruction:
             name = f"llvm.ldexp.v{lanes.width}{lanes.format.suffix}.v{lanes.width}i32"
             count = exponent.ir
@@ -310,6 +317,15 @@ class Vec:
             return Vec(lanes, lanes.builder.call(function, [self.ir, count]))
         half = exponent >> 1
         return self * lanes.pow2(half) * lanes.pow2(exponent - half)
+
+    def _scalef(self, whole: Vec) -> Vec:
+        lanes = self.lanes
+        name = "llvm.x86.avx512.mask.scalef." + {32: "ps", 64: "pd"}[lanes.format.bits] + ".512"
+        kind, bits, i32 = self.ir.type, ir.IntType(lanes.width), ir.IntType(32)
+        function = declare(lanes.builder.module, name, kind, [kind, kind, kind, bits, i32])
+        nothing, all_lanes, as_usual = ir.Constant(kind, None), ir.Constant(bits, -1), i32(4)
+        operands = [self.ir, whole.ir, nothing, all_lanes, as_usual]
+        return Vec(lanes, lanes.builder.call(function, operands))
 
 
 def poly(x: Vec, coefficients: tuple[float, ...]) -> Vec:
