@@ -18,7 +18,7 @@ from backlit.core.era import Era, adopt, local
 from backlit.core.op import Op, record
 from backlit.core.outputs import New, Same
 from backlit.core.position import Position
-from backlit.core.primitive import Primitive
+from backlit.core.primitive import PRIMITIVES, Primitive
 from backlit.core.tensor import Array, Tensor, extra, handle
 from backlit.core.trace import Tracer
 from backlit.core.value import (
@@ -165,6 +165,63 @@ def record_view(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _make(
         instant.outputs, source, instant.run(source._data, scalars), scalars, era.here.grad
     )
+
+
+class _Rows:
+    """What is known of ``x[i]`` or ``x[i:j]`` for tensors of one kind."""
+
+    __slots__ = ("attributes", "rest", "slice", "value")
+
+    def __init__(self, meta: Meta, length: int | None) -> None:
+        rest = tuple(meta.shape)[1:]
+        shape = rest if length is None else (length, *rest)
+        self.value = outside(meta_of(shape, meta.dtype, False))
+        self.slice = PRIMITIVES["slice"]
+        self.attributes = {"dims": (0,), "lengths": (length or 1,), "steps": (1,)}
+        self.rest: tuple[Move, ...] = ()
+        if length is None:
+            self.rest = ((PRIMITIVES["reshape"], (), {"shape": rest}),)
+
+
+_rows: dict[Any, _Rows] = {}
+_ENDS = (int, type(None))
+
+
+def rows(t: Tensor, key: int | slice) -> Tensor | None:
+    """``t[i]`` or ``t[i:j]`` at once; None if it has to be recorded, or is not that simple.
+
+    Loops over time steps and batches make these views: a tenth of the time that `record_view` takes
+    for them.
+    """
+    array, var, era = t._data, t._var, local.era
+    if array is None or var.requires_grad or type(era) is not Era or not array.ndim:
+        return None
+    n = len(array)
+    length: int | None = None
+    if type(key) is int:
+        start = key + n if key < 0 else key
+        if not 0 <= start < n:
+            return None
+        found = array[start] if array.ndim > 1 else array[start : start + 1].reshape(())
+    else:
+        assert isinstance(key, slice)
+        if type(key.start) not in _ENDS or type(key.stop) not in _ENDS or key.step is not None:
+            return None
+        start, stop, _ = key.indices(n)
+        length = stop - start
+        if not 0 < length < n:
+            return None
+        found = array[start:stop]
+    kind = var.meta, length
+    known = _rows.get(kind)
+    if known is None:
+        if len(_rows) >= _INSTANTS_KEPT:
+            _rows.clear()
+        known = _rows[kind] = _Rows(var.meta, length)
+    made = handle(None, known.value)
+    made._data = found
+    join(made, t, ((known.slice, (start,), known.attributes), *known.rest), era.here.grad)
+    return made
 
 
 def _static(a: Any, scalars: list[Any], number: bool, op: Op) -> Any:

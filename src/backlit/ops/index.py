@@ -16,6 +16,7 @@ from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor, extra, realized
 from backlit.core.trace import Tracer
 from backlit.core.value import Number
+from backlit.core.views import rows
 from backlit.errors import ArgumentError, DtypeError, ShapeError
 from backlit.ops.index_cards import index_card, index_write_card
 from backlit.ops.index_parse import Parsed, Places
@@ -60,6 +61,10 @@ def _take(x: Tensor, places: Places) -> Tensor:
 
 def getitem(self: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for integers, slices, None and Ellipsis; a copy for index tensors."""
+    if type(key) is int or type(key) is slice:
+        found = rows(self, key)
+        if found is not None:
+            return found
     parsed = Parsed(tuple(self._var.shape), key)
     if not parsed.advanced:
         return parsed.view(self)
