@@ -313,6 +313,18 @@ def test_samples_stay_together(rows: Any) -> None:
         np.testing.assert_array_equal(batch.weight, None if w is None else w[rows])
 
 
+@pytest.mark.parametrize("n", [1, 7, 64, 65, 200])
+def test_batches_are_all_samples_in_order(n: int) -> None:
+    """Batches come in the order given, all full but the last, however many are gathered at once."""
+    samples = Samples(np.arange(2.0 * n).reshape(n, 2), np.arange(n))
+    for order in (None, np.random.default_rng(n).permutation(n)):
+        batches = list(samples.batches(order, 2))
+        assert [len(batch.x) for batch in batches] == [2] * (n // 2) + [1] * (n % 2)
+        expected = np.arange(n) if order is None else order
+        np.testing.assert_array_equal(np.concatenate([b.y for b in batches]), expected)
+        np.testing.assert_array_equal(np.concatenate([b.x[:, 0] for b in batches]), 2 * expected)
+
+
 def test_network_has_the_sizes_and_weights_given() -> None:
     """Layers say what they are, hold copies of the weights, and draw no random numbers."""
     before = backlit.get_rng_state().tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from backlit.errors import ArgumentError
 from backlit.optim import Optimizer
 from backlit.sklearn.network import Array, linear_layers
 
+GATHERED_BATCHES = 32
 SMALLEST_RATE = 1e-6  # where the adaptive schedule gives up
 LossOf = Callable[[Tensor, Tensor], Tensor]  # outputs and targets → one loss per sample
 
@@ -36,6 +37,17 @@ class Samples:
         """Some of them, by indices or a slice, in that order."""
         weight = None if self.weight is None else rows_of(self.weight, rows)
         return Samples(rows_of(self.x, rows), rows_of(self.y, rows), weight)
+
+    def batches(self, order: Array | None, size: int) -> Iterator[Samples]:
+        """All of them in batches of ``size``, in some order."""
+        # Rows from all over the memory push what a step needs out of the caches: 100,000 x 20 takes
+        # 4 us more per step where each batch is gathered on its own.
+        at_once = size * GATHERED_BATCHES
+        for first in range(0, len(self.x), at_once):
+            rows = slice(first, first + at_once)
+            part = self.at(rows if order is None else order[rows])
+            for start in range(0, len(part.x), size):
+                yield part.at(slice(start, start + size))
 
 
 def rows_of(array: Array, rows: Any) -> Array:
@@ -118,13 +130,15 @@ class Trainer:
             self.captured = capture(self.whole_step)
         x, y = from_array(batch.x), from_array(batch.y)
         if batch.weight is None:
-            loss: Tensor = self.captured(x, y, None, total)
+            loss: Tensor = self.captured(x, y)
         else:
-            share = from_array(np.array(total, batch.x.dtype))
-            loss = self.captured(x, y, from_array(batch.weight), share)
+            sum_of_weights = from_array(np.array(total, batch.x.dtype))
+            loss = self.captured(x, y, from_array(batch.weight), sum_of_weights)
         return loss.detach() if loss.requires_grad else loss
 
-    def whole_step(self, x: Tensor, y: Tensor, weight: Tensor | None, total: Any) -> Tensor:
+    def whole_step(
+        self, x: Tensor, y: Tensor, weight: Tensor | None = None, total: Tensor | None = None
+    ) -> Tensor:
         """Gradients and update: one program, whose Python need not run every time."""
         optimizer = self.optimizer
         assert optimizer is not None
@@ -133,7 +147,8 @@ class Trainer:
         if self.decays:
             loss.backward()
         else:
-            (loss + self.penalty() * (self.settings.alpha / total)).backward()
+            share = len(x) if total is None else total
+            (loss + self.penalty() * (self.settings.alpha / share)).backward()
         optimizer.step()
         return loss
 
@@ -142,10 +157,7 @@ class Trainer:
         n = len(samples.x)
         order = self.rng.permutation(n) if self.settings.shuffle else None
         losses: list[tuple[Tensor, int, float]] = []
-        for start in range(0, n, batch_size):
-            rows = slice(start, min(start + batch_size, n))
-            # Gathered batch by batch, so that what a step reads is still in the cache.
-            batch = samples.at(rows if order is None else order[rows])
+        for batch in samples.batches(order, batch_size):
             count = len(batch.x)
             total = float(count if batch.weight is None else batch.weight.sum())
             if total == 0:
