@@ -382,8 +382,8 @@ class Runtime:
             },
         )
         self.run = builtin(self.library, "run_objects")
-        words = (ctypes.c_void_p,) * 4
-        releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *words)
+        addresses = (ctypes.c_void_p,) * 4
+        releasing = ctypes.CFUNCTYPE(ctypes.c_int64, *addresses)
         self._releasing = releasing(self.library.address("run"))
 
     def run_without_gil(
