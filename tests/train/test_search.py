@@ -184,3 +184,50 @@ def test_tune_refuses_what_it_cannot_store(tmp_path: Path) -> None:
         "tune: 'f' has the value <built-in function print>; the storage keeps numbers, texts, "
         "bools and None, so give names and look the objects up in the objective."
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tune_in_a_database_that_others_set_up_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who loses the race for making the tables tries again, and works on the study of all."""
+    optuna = pytest.importorskip("optuna")
+    errors = pytest.importorskip("sqlalchemy.exc")
+    start, calls = optuna.storages.RDBStorage.__init__, []
+
+    def racing(self: Any, url: str) -> None:
+        calls.append(url)
+        if len(calls) < 3:
+            raise errors.IntegrityError("CREATE TABLE", {}, Exception("duplicate key"))
+        start(self, url)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", racing)
+    monkeypatch.setattr("backlit.train.tuning._PAUSE_S", 0.0)
+    url = f"sqlite:///{tmp_path}/study.db"
+    for count in (3, 5):
+        found = train.tune(bowl, TUNE_SPACE, count, storage=url, seed=0)
+    assert len(found.trials) == 8
+    assert calls == [url] * 4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tune_says_what_is_wrong_with_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unreachable one is named without the password; PostgreSQL's driver is an extra."""
+    pytest.importorskip("optuna")
+    monkeypatch.setattr("backlit.train.tuning._PAUSE_S", 0.0)
+    with pytest.raises(ValueError) as error:
+        train.tune(bowl, TUNE_SPACE, 1, storage=f"sqlite:///{tmp_path}/no/study.db")
+    assert str(error.value) == (
+        f"tune: the storage sqlite:///{tmp_path}/no/study.db cannot be used: unable to open "
+        "database file; check the URL and whether the database runs, or leave `storage` out for a "
+        "local file."
+    )
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ImportError) as missing:
+        train.tune(bowl, TUNE_SPACE, 1, storage="postgresql://me:secret@host/db")
+    assert str(missing.value) == (
+        "train.tune with a PostgreSQL storage needs psycopg, which is not installed; install it "
+        "with: pip install backlit[postgresql]"
+    )

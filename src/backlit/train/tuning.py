@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from backlit.errors import ArgumentError
 from backlit.train.extras import require
 from backlit.train.interrupt import Interrupt
 from backlit.train.search import Objective, Range, SearchResult, Space, Trial
+
+_ATTEMPTS, _PAUSE_S = 5, 0.3  # at opening a database
 
 
 def tune(
@@ -30,8 +34,8 @@ def tune(
             epoch.
         space: for each parameter a list of values, or `uniform`, `log_uniform`, `integers`.
         trials: how many to make now.
-        storage: a local journal file, or a database URL ("postgresql://…") through which many
-            machines work on one study.
+        storage: a local journal file, or a database URL ("postgresql://…", which needs the extra
+            ``postgresql``) through which many machines work on one study.
         study: its name in the storage.
         prune: end trials whose reports are worse than the median of the others at that epoch.
         seed: makes a fresh study of one process repeatable.
@@ -40,7 +44,8 @@ def tune(
 
     Raises:
         MissingExtra: Optuna is not installed.
-        ArgumentError: a value of a list is neither a number, text, bool nor None.
+        ArgumentError: a value of a list is neither a number, text, bool nor None; the database
+            cannot be used.
     """
     optuna = require("optuna", "tune", "train.tune")
     check_space(space)
@@ -117,14 +122,41 @@ def check_space(space: Space) -> None:
 
 
 def open_storage(storage: str | Path) -> Any:
-    """A journal file, or the URL of a database as it is."""
+    """A journal file, or a database."""
     if isinstance(storage, str) and "://" in storage:
-        return storage
+        return open_database(storage)
     storages = require("optuna.storages", "tune", "train.tune")
     journal = require("optuna.storages.journal", "tune", "train.tune")
     path = Path(storage)
     path.parent.mkdir(parents=True, exist_ok=True)
     return storages.JournalStorage(journal.JournalFileBackend(str(path)))
+
+
+def open_database(url: str) -> Any:
+    """The database at ``url``, with Optuna's tables.
+
+    Processes that begin at the same time on an empty database get in each other's way when they
+    make the tables: who comes second tries again.
+    """
+    storages = require("optuna.storages", "tune", "train.tune")
+    kind, _, rest = url.partition("://")
+    if kind in ("postgresql", "postgres"):
+        require("psycopg", "postgresql", "train.tune with a PostgreSQL storage")
+        url = f"postgresql+psycopg://{rest}"
+    failure = import_module("sqlalchemy.exc").DBAPIError
+    attempts = 0
+    while True:
+        try:
+            return storages.RDBStorage(url)
+        except failure as error:
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise ArgumentError(
+                    f"tune: the storage {kind}://{rest.rpartition('@')[2]} cannot be used: "
+                    f"{str(error.orig).splitlines()[0]}; check the URL and whether the database "
+                    "runs, or leave `storage` out for a local file."
+                ) from None
+        time.sleep(_PAUSE_S)
 
 
 def from_optuna(trial: Any) -> Trial:
