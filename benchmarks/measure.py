@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import median
 
 Times = dict[str, list[float]]
+_REST = 0.03  # seconds
 COMPILE, COMPILE_ALL = "torch.compile", "torch.compile, optimizer too"
 PEERS = ("torch eager", COMPILE, COMPILE_ALL, "jax.jit")
 
@@ -16,9 +17,10 @@ def turns(
 ) -> Times:
     """Seconds per call of each contender in each round.
 
-    They take turns, so that noise hits all alike. Who begins changes from round to round, and a
-    turn begins with a call that is not timed, so that nobody pays for the caches and the waiting
-    threads that the one before has left.
+    They take turns, so that noise hits all alike. Who begins changes from round to round. A turn
+    begins with a rest, in which threads of the one before that still wait for work fall asleep
+    (libgomp's keep a processor for 10 ms), and with a call that is not timed, so that nobody pays
+    for the caches of others either.
     """
     for call in contenders.values():
         for _ in range(warmup):
@@ -29,6 +31,7 @@ def turns(
         first = i % len(names)
         for name in names[first:] + names[:first]:
             call = contenders[name]
+            time.sleep(_REST)
             call()
             start = time.perf_counter()
             for _ in range(calls):
