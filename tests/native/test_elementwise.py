@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import math
 
 import numpy as np
@@ -194,6 +195,22 @@ def test_rows_together_give_the_same_bits(rows: int, cols: int) -> None:
         run(together, [a], rows, cols), run(alone, [a], rows, cols), strict=True
     ):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("cols", [1, 31, 100, 5000])
+@pytest.mark.parametrize("vector_bytes", [4, 16, 32, 64, 128])
+def test_any_width_of_vectors(vector_bytes: int, cols: int, together: int) -> None:
+    """Loops over rows are right for vectors of any size, with masked loads or without."""
+    host = dataclasses.replace(jit.host(), vector_bytes=vector_bytes, scale_instruction=False)
+    graph = Graph([softmax(Input(0)), Reduce("mean", Input(0))])
+    text = module_text(graph, host, together=together)
+    library = jit.engine().load(text, ["run", "chunk"])
+    a = normal(5, cols)
+    got, mean = run(FusedKernel(library, graph, flat=False, together=together), [a], 5, cols)
+    exact = np.exp(a - a.max(1, keepdims=True), dtype="float64")
+    np.testing.assert_allclose(got, exact / exact.sum(1, keepdims=True), rtol=2e-6)
+    np.testing.assert_allclose(mean, a.mean(1, dtype="float64"), rtol=1e-5, atol=1e-7)
 
 
 def test_few_or_long_rows_are_taken_one_by_one() -> None:
