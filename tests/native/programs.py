@@ -9,7 +9,7 @@ import backlit
 from backlit import config
 from backlit.core.position import trie
 from backlit.native.plan import Plan
-from backlit.native.steps import ColumnReduction, Kernel, Loop, Source, Step
+from backlit.native.steps import ColumnReduction, Kernel, Loop, Product, Source, Step
 
 
 def plans() -> list[Plan]:
@@ -52,9 +52,12 @@ def largest_plan(function: Callable[..., Any], *arguments: Any) -> Plan:
 
 
 def described(step: Step) -> str:
-    """A step in a word or two: what kind, and the primitives in a kernel or in NumPy source."""
+    """A step in a word or two: what kind, and the primitives in a kernel, in what a product ends
+    in, or in NumPy source."""
     if isinstance(step, (Kernel, Source)):
         return " ".join((type(step).__name__.lower(), *(n.primitive.name for n in step.nodes)))
+    if isinstance(step, Product):
+        return " ".join(("product", *(n.primitive.name for n in step.nodes[1:])))
     if isinstance(step, ColumnReduction):
         return f"columns {step.name}"
     return step.entry if isinstance(step, Loop) else type(step).__name__.lower()

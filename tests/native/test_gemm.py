@@ -292,8 +292,7 @@ def test_threads_do_not_change_bits(
     function(product)(a, b, once)
     exact, bound = expected(product, a, b, once)
     assert (np.abs(once - exact) <= bound).all()
-    strides = (transpose_a, product.lda), (transpose_b, product.ldb)
-    entry = products.entry(m, n, k, *strides, dtype)
+    entry = products.entry(product)
     if entry is None:
         pytest.skip("one call of OpenBLAS here")
     for count in (1, 2, 3, 2):
@@ -308,7 +307,7 @@ def test_concurrent_products_share_a_scratch(pool: threads.Pool) -> None:
     """Products on several Python threads take turns with the memory that A is copied to."""
     product = Product(300, 1100, 270)
     pool.set_num_threads(2)
-    entry = products.entry(300, 1100, 270, (False, 270), (False, 1100), "float32")
+    entry = products.entry(product)
     assert entry is not None
 
     def caller(seed: int) -> None:

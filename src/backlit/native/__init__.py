@@ -4,6 +4,7 @@ From a program to a table of entries:
 
     prepare.py       nodes that kernels know, on readable operands (decompose.py, views.py)
     lower.py         from nodes to steps, which share kernels where they can (steps.py, moves.py)
+    finishes.py      kernels that join the product they read
     memory.py        where values live: the arena, and arrays that inputs leave behind
     entries.py       steps as entries of the loop: which function, with which words (table.py)
     plan.py          the whole, ready to run; runtime.py has the loop that runs it in one call
@@ -21,7 +22,8 @@ Fused kernels, generated for the expression:
 Matrix products:
 
     products.py      which kernel, how it is cut for threads; batches.py: many at once
-    gemm.py          generated for the sizes (gemm_plan.py, gemm_blocks.py, gemm_tiles.py)
+    gemm.py          generated for the sizes (gemm_plan.py, gemm_blocks.py, gemm_tiles.py), and for
+                     what is made of the sums (gemm_finish.py)
     blas.py          OpenBLAS by name and by address, on one thread
 
 Ready-made entries, each loaded when first needed (library.py):

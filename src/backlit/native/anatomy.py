@@ -133,7 +133,7 @@ def _part(plan: Plan, step: Step, segment: int, entries: tuple[int, int]) -> Par
     return Part(
         type(step).__name__.lower(),
         _size(step),
-        tuple(step.nodes) if isinstance(step, (Kernel, Source)) else (step.node,),
+        tuple(step.nodes) if isinstance(step, (Kernel, Product, Source)) else (step.node,),
         _bytes_read(plan, step),
         sum(v.numel * v.dtype.itemsize for v in _unique(written(step))),
         tuple(dict.fromkeys(step.reasons)) if isinstance(step, Source) else (),

@@ -6,7 +6,8 @@ together, and up to three remain.
 
 from __future__ import annotations
 
-from backlit.native.steps import Ref
+from backlit.native import gemm_plan
+from backlit.native.steps import Product, Ref, leading
 from backlit.native.views import merged, spread
 from backlit.native.words import loads
 
@@ -78,3 +79,14 @@ def batch_of(a: Ref, b: Ref) -> list[tuple[int, tuple[int, ...]]]:
             shape[d] = max(shape[d], n)
     parts = [Ref(r.value, r.shape[:-2], r.strides[:-2]) for r in (a, b)]
     return merged(tuple(shape), tuple(spread(p, tuple(shape)) for p in parts))
+
+
+def sizes_of(step: Product) -> gemm_plan.Product:
+    """The sizes of the product, or of each product of the batch."""
+    left, right = matrix_of(step.a), matrix_of(step.b)
+    a, b = leading(left), leading(right)
+    assert a is not None
+    assert b is not None
+    (m, k), n = left.shape, right.shape[1]
+    dtype = step.out.dtype.name
+    return gemm_plan.Product(m, n, k, a[0], b[0], dtype, lda=a[1], ldb=b[1])

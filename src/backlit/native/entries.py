@@ -13,7 +13,9 @@ from typing import Any
 
 from backlit.native import copies, elementwise, philox, products, vecmath
 from backlit.native.batches import DIMENSIONS as BATCH_DIMENSIONS
-from backlit.native.batches import batch_of, matrix_of
+from backlit.native.batches import batch_of, matrix_of, sizes_of
+from backlit.native.expression import Graph
+from backlit.native.gemm_finish import Finish
 from backlit.native.library import address
 from backlit.native.parallel import parallel_address, serial_address
 from backlit.native.runtime import LONG, WHOLE, runtime
@@ -27,12 +29,10 @@ from backlit.native.steps import (
     Random,
     Ref,
     Step,
-    leading,
 )
 from backlit.native.table import Table
 from backlit.native.views import merged
 
-_NO_TRANSPOSE, _TRANSPOSE = 111, 112
 _LETTER = {"float32": "s", "float64": "d"}
 
 # A kernel's work is counted in units of about 0.02 ns: bytes moved, and vector instructions on an
@@ -95,54 +95,42 @@ def _product(step: Product, table: Table) -> Any:
     if not batch:
         return _matrices(step, table)
     steps = [(n, a, b) for n, (a, b) in batch]
-    first = Product(matrix_of(step.a), matrix_of(step.b), step.out, step.node)
-    (m, k), n = first.a.shape, first.b.shape[1]
-    a, b = leading(first.a), leading(first.b)
-    assert a is not None
-    assert b is not None
-    letter, size = _LETTER[step.out.dtype.name], step.out.dtype.itemsize
+    one = sizes_of(step)
+    letter, size = _LETTER[one.dtype], one.item
     steps = [(1, 0, 0)] * (BATCH_DIMENSIONS - len(steps)) + steps
     count = prod(size for size, *_ in steps)
-    parallel = parallel_address() if count * m * n * k > _PARALLEL_PRODUCT else None
+    parallel = parallel_address() if count * one.work > _PARALLEL_PRODUCT else None
     at = table.add(address(f"{letter}batch"), count, runtime().entry(letter + "gemm"))
     for _, *moves in steps:
         table.add(*(move * size for move in moves))
-    table.add(*(n for n, *_ in steps), m * n * size)
-    table.address(first.a)
-    table.address(first.b)
-    table.address(step.out)
-    table.add(*_gemm_words(m, n, k, a, b))
+    table.add(*(n for n, *_ in steps), one.m * one.n * size)
+    for operand in (matrix_of(step.a), matrix_of(step.b), step.out):
+        table.address(operand)
+    table.add(*products.blas_words(one))
     table.call(parallel or serial_address(), at, step)
     return None
 
 
-def _gemm_words(
-    m: int, n: int, k: int, a: tuple[bool, int], b: tuple[bool, int]
-) -> tuple[int, ...]:
-    """What a call of OpenBLAS needs besides the three addresses."""
-    turned = (_TRANSPOSE if t else _NO_TRANSPOSE for t in (a[0], b[0]))
-    return (m, n, k, a[1], b[1], max(n, 1), *turned)
-
-
 def _matrices(step: Product, table: Table) -> Any:
     """One product."""
-    left, right = matrix_of(step.a), matrix_of(step.b)
-    (m, k), n = left.shape, right.shape[1]
-    a, b = leading(left), leading(right)
-    assert a is not None
-    assert b is not None
-    chosen = products.entry(m, n, k, a, b, step.out.dtype.name)
+    sizes, finish = sizes_of(step), step.finish
+    chosen = products.entry(sizes, Finish(Graph(finish.expressions)) if finish else None)
     before = table.add(*chosen.before) if chosen and chosen.before else None
-    at = table.address(left)
-    table.address(right)
-    table.address(step.out)
-    if chosen is not None:
-        table.add(*chosen.after)
-        table.call(chosen.function, at if before is None else before, step)
-        return chosen.code
-    table.add(*_gemm_words(m, n, k, a, b))
-    table.call(runtime().entry(_LETTER[step.out.dtype.name] + "gemm"), at, step)
-    return None
+    at = table.address(matrix_of(step.a))
+    table.address(matrix_of(step.b))
+    table.address(step.sums)
+    if chosen is None:
+        table.add(*products.blas_words(sizes))
+        table.call(runtime().entry(_LETTER[sizes.dtype] + "gemm"), at, step)
+        return None
+    table.add(*chosen.after)
+    if finish:
+        for v in finish.outputs:
+            table.address(v)
+        for v, skip in zip(finish.inputs, finish.skips, strict=True):
+            table.address(step.sums if v is step.out else Ref(v, (), (), skip))
+    table.call(chosen.function, at if before is None else before, step)
+    return chosen.code
 
 
 def _loop(step: Loop, table: Table) -> None:

@@ -20,6 +20,7 @@ from llvmlite import ir
 
 from backlit.native import blas, jit
 from backlit.native.gemm_blocks import Blocks
+from backlit.native.gemm_finish import Finish
 from backlit.native.gemm_plan import Plan, Product, plan
 from backlit.native.threads import default_num_threads
 
@@ -51,7 +52,8 @@ def choose(product: Product, host: jit.Host | None = None) -> str:
 
 @dataclass(frozen=True)
 class GemmKernel:
-    """A compiled product; its functions take a context, the words {A, B, C, scratch}.
+    """A compiled product; its functions take a context, the words {A, B, C, scratch}, and if it has
+    a finish, the addresses of that one's results and operands.
 
     `gemm` does everything on one thread. To share the work, call `pack` for every i below `packs`
     (none if A is read where it is), then `block` for every i below `blocks`.
@@ -96,13 +98,21 @@ class GemmKernel:
         self.library.function("gemm", None, ctypes.c_void_p)((ctypes.c_void_p * 4)(*addresses))
 
 
-def build(product: Product, cut: Plan | None = None) -> GemmKernel:
-    """Compile (or look up) the generated kernel of a product, cut as the model says or as told."""
-    chosen = cut or plan(product, jit.host(), default_num_threads())
+def default_cut(product: Product) -> Plan:
+    """The cut that the model finds best on this machine."""
+    return plan(product, jit.host(), default_num_threads())
+
+
+def build(product: Product, cut: Plan | None = None, finish: Finish | None = None) -> GemmKernel:
+    """Compile (or look up) the generated kernel of a product, cut as the model says or as told.
+
+    finish: what is made of C while it is in the cache.
+    """
+    chosen = cut or default_cut(product)
     library = jit.engine().load(
-        lambda: module_text(product, chosen),
+        lambda: module_text(product, chosen, finish),
         ["gemm", "block", *(["pack"] if chosen.pack_a else [])],
-        identity=f"gemm {product} {chosen}",
+        identity=f"gemm {product} {chosen}" + (f"\n{finish.graph.identity()}" if finish else ""),
     )
     return GemmKernel(library, product, chosen)
 
@@ -126,8 +136,8 @@ def function(product: Product) -> Callable[[np.ndarray, np.ndarray, np.ndarray],
     return openblas
 
 
-def module_text(product: Product, cut: Plan) -> str:
+def module_text(product: Product, cut: Plan, finish: Finish | None = None) -> str:
     """The LLVM IR of the kernel."""
     module = ir.Module("gemm")
-    Blocks(product, cut, module).emit()
+    Blocks(product, cut, module, finish).emit()
     return str(module)

@@ -1,6 +1,6 @@
 """The walk of a generated matrix product over C.
 
-    block → `depth` steps of k → panel of columns → tile of rows
+    block → `depth` steps of k → panel of columns → tile of rows; after the last steps, its finish
 
 Sizes being known, the narrower tiles and masked columns at the edges are compiled in, and nothing
 is left to decide at run time but which blocks touch an edge.
@@ -14,6 +14,7 @@ from typing import Any
 from llvmlite import ir
 
 from backlit.native import gemm_tiles
+from backlit.native.gemm_finish import Finish
 from backlit.native.gemm_plan import Plan, Product
 from backlit.native.gemm_tiles import I64, PTR, Code
 
@@ -22,17 +23,21 @@ _LARGE = 1 << 21  # bytes of C that the second-level cache does not hold
 
 
 class Blocks:
-    """Emits the functions of a product; all take `ptr context`, which is {A, B, C, scratch}.
+    """Emits the functions of a product; all take `ptr context`, which is {A, B, C, scratch}, and if
+    the product has a finish, its results and operands.
 
     - `void block(context, i64 i)`: one block of C
     - `void pack(context, i64 i)`: one tile's rows of op(A) into the scratch, if the plan packs A
     - `void gemm(context)`: everything, on one thread
     """
 
-    def __init__(self, product: Product, plan: Plan, module: Any) -> None:
-        self.product, self.plan = product, plan
+    def __init__(
+        self, product: Product, plan: Plan, module: Any, finish: Finish | None = None
+    ) -> None:
+        self.product, self.plan, self.finish = product, plan, finish
         self.code = Code(module, product.dtype, plan.width)
         self.tiles: dict[tuple[int, int], Any] = {}
+        self.finishes: dict[int, Any] = {}  # by columns
         self.turn_a: Any = None
         self.turn_b: Any = None
 
@@ -41,6 +46,9 @@ class Blocks:
         for rows in _sizes(product.m, plan.rows):
             for columns in _sizes(product.n, plan.panel):
                 self.tiles[rows, columns] = self._tile(rows, columns).emit(self.code)
+        if self.finish is not None:
+            for columns in _sizes(product.n, plan.panel):
+                self.finishes[columns] = self.finish.emit(self.code, product, columns)
         steps = min(plan.width, product.k)
         if plan.pack_a and not product.transpose_a:
             self.turn_a = gemm_tiles.transposer(self.code, "turn_a", steps, plan.rows)
@@ -128,9 +136,9 @@ class Blocks:
     def _block(self) -> Any:
         code, product, plan = self.code, self.product, self.plan
         function = code.function("block", [PTR, I64], internal=False)
-        context, index = function.args
-        self.a, self.b, self.c = (code.word(context, k, PTR) for k in range(3))
-        self.scratch = code.word(context, 3, PTR) if plan.pack_a else None
+        self.context, index = function.args
+        self.a, self.b, self.c = (code.word(self.context, k, PTR) for k in range(3))
+        self.scratch = code.word(self.context, 3, PTR) if plan.pack_a else None
         if plan.pack_b:
             self.panel = code.b.alloca(ir.ArrayType(code.scalar, plan.depth * plan.panel))
             self.panel.align = _LINE
@@ -159,6 +167,8 @@ class Blocks:
     def _depth(self, part: Any) -> None:
         k0, steps = self._steps(part)
         from_zero = self.code.b.icmp_signed("==", part, I64(0))
+        stop = self.code.b.add(k0, I64(self.plan.depth))
+        self.is_last = self.code.b.icmp_signed(">=", stop, I64(self.product.k))
         self._parts(
             self.column,
             self.column_stop,
@@ -196,6 +206,9 @@ class Blocks:
                 a = code.offset(self.a, code.sum(row, a_row, k0, a_step))
             c = code.offset(self.c, code.sum(row, product.n, column, 1))
             code.b.call(self.tiles[rows, columns], [a, panel, c, steps, from_zero])
+            if self.finishes:
+                with code.b.if_then(self.is_last), code.exact():
+                    code.b.call(self.finishes[columns], [self.context, row, I64(rows), column])
 
         self._parts(self.row, self.row_stop, product.m, plan.rows, one)
 

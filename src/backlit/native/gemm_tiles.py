@@ -39,6 +39,7 @@ class Code:
         self.suffix = f"v{width}f{8 * self.item}"
         self.all_first = ir.Constant(ir.VectorType(I32, width), None)
         self.b: Any = None
+        self.modes: Any = None  # where the words that say what to do with denormals are
 
     def function(self, name: str, arguments: list[Any], internal: bool = True) -> Any:
         """A new function without result; the builder moves into it."""
@@ -58,16 +59,30 @@ class Code:
             yield
             return
         b = self.b
-        found, wanted = b.alloca(I32), b.alloca(I32)
-        read, write = (
-            declare(self.module, f"llvm.x86.sse.{name}", ir.VoidType(), [PTR])
-            for name in ("stmxcsr", "ldmxcsr")
-        )
-        b.call(read, [found])
+        self.modes = found, wanted = b.alloca(I32), b.alloca(I32)
+        b.call(self._control("stmxcsr"), [found])
         b.store(b.or_(b.load(found, typ=I32), I32(_FLUSH)), wanted)
-        b.call(write, [wanted])
+        with self._mode(wanted, found):
+            yield
+        self.modes = None
+
+    @contextlib.contextmanager
+    def exact(self) -> Iterator[None]:
+        """Denormals are denormals, within `flushing`."""
+        if self.modes is None:
+            yield
+            return
+        with self._mode(*self.modes):
+            yield
+
+    @contextlib.contextmanager
+    def _mode(self, inside: Any, after: Any) -> Iterator[None]:
+        self.b.call(self._control("ldmxcsr"), [inside])
         yield
-        b.call(write, [found])
+        self.b.call(self._control("ldmxcsr"), [after])
+
+    def _control(self, name: str) -> Any:
+        return declare(self.module, f"llvm.x86.sse.{name}", ir.VoidType(), [PTR])
 
     # -- loops and whole numbers -----------------------------------------------------------------
     def loop(self, start: Any, stop: Any, step: int, body: Callable[[Any], None]) -> None:

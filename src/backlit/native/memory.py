@@ -38,6 +38,9 @@ def written(step: Step) -> list[Value]:
         return step.outputs
     if isinstance(step, Source):
         return [o for n in step.nodes for o in n.outs]
+    if isinstance(step, Product) and step.finish is not None:
+        results = step.finish.outputs
+        return results if step.sums in results else [step.out, *results]
     return [step.out]
 
 
@@ -46,7 +49,8 @@ def read(step: Step, lowering: Lowering) -> list[Value]:
     if isinstance(step, Kernel):
         return step.inputs
     if isinstance(step, Product):
-        return [step.a.value, step.b.value]
+        operands = step.finish.inputs if step.finish else []
+        return [step.a.value, step.b.value, *(v for v in operands if v is not step.out)]
     if isinstance(step, Lookup):
         return [step.x.value, step.index.value]
     if isinstance(step, ColumnReduction):

@@ -21,6 +21,7 @@ from backlit.core.program import Program
 from backlit.core.value import Constant, Input, Node, Result, Scalar, Value
 from backlit.errors import IndexOutOfRange
 from backlit.native.entries import add_entry
+from backlit.native.finishes import with_finishes
 from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
 from backlit.native.reuse import Reuse
@@ -64,7 +65,7 @@ class Plan:
 
     def _build(self) -> None:
         lowering = Lowering(self.program)
-        self.steps = updates_last(lowering.run(), lowering)
+        self.steps = updates_last(with_finishes(lowering.run(), lowering), lowering)
         self.lowering = lowering
         outputs = self.program.outputs
         self.buffers: dict[int, Any] = {}  # temporaries as arrays over the arena

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backlit.native import blas, gemm, jit, threads
+from backlit.native.gemm_finish import Finish
 from backlit.native.gemm_plan import Product
 from backlit.native.once import once
 from backlit.native.parallel import parallel_address
@@ -170,34 +171,48 @@ def _library() -> jit.Library:
     )
 
 
-def entry(
-    m: int, n: int, k: int, a: tuple[bool, int], b: tuple[bool, int], dtype: str
-) -> Entry | None:
-    """How to compute C = op(A) op(B), (m, k) by (k, n); None: one call of OpenBLAS.
+def takes_finish(product: Product) -> bool:
+    """Whether a kernel generated for the product computes it, and runs everywhere."""
+    if gemm.choose(product) != "generated":
+        return False
+    return parallel_address() is not None or not gemm.default_cut(product).pack_a
 
-    ``a`` and ``b`` say whether a factor is stored transposed, and its leading dimension.
+
+def entry(product: Product, finish: Finish | None = None) -> Entry | None:
+    """How to compute a product; None: one call of OpenBLAS.
+
+    finish: what is made of its sums, if it takes one; the addresses of the results and of the
+        operands come after the words of the entry.
     """
-    product = Product(m, n, k, a[0], b[0], dtype, lda=a[1], ldb=b[1])
     if gemm.choose(product) == "generated":
-        return generated(product)
+        return generated(product, finish)
     parallel = parallel_address()
     if product.work <= _SERIAL or parallel is None:
         return None
     library = _library()
+    m, n = product.m, product.n
     blocks = max(2, min(_MOST_BLOCKS, product.work // _BLOCK))
     by_rows = m >= n
     size = -(-(m if by_rows else n) // blocks)
     size = -(-size // 16) * 16  # whole vectors
     count = -(-(m if by_rows else n) // size)
-    flags = tuple(_TRANSPOSE if t else _NO_TRANSPOSE for t in (a[0], b[0]))
-    body = library.address(LETTER[dtype] + "block")
-    rest = (m, n, k, a[1], b[1], max(n, 1), *flags, size if by_rows else -size)
-    return Entry(parallel, (body, count), rest, library)
+    body = library.address(LETTER[product.dtype] + "block")
+    return Entry(
+        parallel, (body, count), (*blas_words(product), size if by_rows else -size), library
+    )
 
 
-def generated(product: Product) -> Entry | None:
+def blas_words(product: Product) -> tuple[int, ...]:
+    """What a call of OpenBLAS needs besides the three addresses."""
+    turned = (product.transpose_a, product.transpose_b)
+    flags = (_TRANSPOSE if t else _NO_TRANSPOSE for t in turned)
+    sizes = (product.m, product.n, product.k)
+    return (*sizes, product.lda, product.ldb, max(product.n, 1), *flags)
+
+
+def generated(product: Product, finish: Finish | None = None) -> Entry | None:
     """The entry of a generated kernel; None: its copy of A needs the pool, and there is none."""
-    library, kernel = _library(), gemm.build(product)
+    library, kernel = _library(), gemm.build(product, finish=finish)
     parallel = parallel_address()
     if kernel.packs:
         if parallel is None:
@@ -211,7 +226,8 @@ def generated(product: Product) -> Entry | None:
             kernel.blocks,
         )
         return Entry(library.address("packed"), words, (shared.address,), (kernel, shared))
+    after = (0,) if finish else ()  # in the place of the scratch
     if kernel.blocks > 1 and parallel is not None:
         shares = (kernel.block_address, kernel.blocks)
-        return Entry(parallel, shares, (), kernel)
-    return Entry(library.address("generated"), (kernel.address,), (), kernel)
+        return Entry(parallel, shares, after, kernel)
+    return Entry(library.address("generated"), (kernel.address,), after, kernel)

@@ -49,12 +49,26 @@ class Kernel:
 
 @dataclass
 class Product:
-    """A matrix product C = op(A) op(B), or a batch of them."""
+    """A matrix product C = op(A) op(B), or a batch of them.
+
+    finish: what is computed from C, tile by tile, while it is in the cache.
+    sums: whose buffer C is in: that of ``out``, or if nothing else reads that, of a result of the
+        finish.
+    """
 
     a: Ref
     b: Ref
     out: Value
     node: Node
+    finish: Kernel | None = None
+    sums: Value = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums = self.out
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.node, *(self.finish.nodes if self.finish else [])]
 
 
 @dataclass
