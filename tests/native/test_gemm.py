@@ -132,6 +132,14 @@ def test_any_cut(seed: int) -> None:
     assert (guarded[-32:] == 7).all()
 
 
+def test_products_share_the_transposer() -> None:
+    """What turns squares of a factor is compiled once per dtype; who turns nothing has none."""
+    first, second = (build(Product(m, 64, 70, transpose_b=True)) for m in (20, 50))
+    assert first.turner is not None
+    assert first.turner is second.turner
+    assert build(Product(20, 64, 70)).turner is None
+
+
 def test_large_results_are_cut_by_rows() -> None:
     """Where C is large, as a weight's gradient is, a block is a part of it that lies together;
     where B is, as a weight in a layer's output, a block needs a part of B only."""

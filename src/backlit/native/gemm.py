@@ -22,6 +22,7 @@ from backlit.native import blas, jit
 from backlit.native.gemm_blocks import Blocks
 from backlit.native.gemm_finish import Finish
 from backlit.native.gemm_plan import Plan, Product, plan
+from backlit.native.gemm_tiles import Code, transposer
 from backlit.native.threads import default_num_threads
 
 # Where a generated kernel wins, measured by benchmarks/native_gemm.py. With registers of 32 bytes,
@@ -62,6 +63,7 @@ class GemmKernel:
     library: jit.Library
     product: Product
     plan: Plan
+    turner: jit.Library | None  # which the library calls
 
     @property
     def address(self) -> int:
@@ -109,12 +111,25 @@ def build(product: Product, cut: Plan | None = None, finish: Finish | None = Non
     finish: what is made of C while it is in the cache.
     """
     chosen = cut or default_cut(product)
+    turner = _turner(product.dtype, chosen.width) if chosen.turns(product) else None
     library = jit.engine().load(
         lambda: module_text(product, chosen, finish),
         ["gemm", "block", *(["pack"] if chosen.pack_a else [])],
+        imports={"turn": turner.address("turn")} if turner else {},
         identity=f"gemm {product} {chosen}" + (f"\n{finish.graph.identity()}" if finish else ""),
     )
-    return GemmKernel(library, product, chosen)
+    return GemmKernel(library, product, chosen, turner)
+
+
+def _turner(dtype: str, width: int) -> jit.Library:
+    """What transposes squares of numbers, for all products: it takes 10 ms to compile."""
+
+    def text() -> str:
+        module = ir.Module("turn")
+        transposer(Code(module, dtype, width))
+        return str(module)
+
+    return jit.engine().load(text, ["turn"], identity=f"turn {dtype} {width}")
 
 
 def function(product: Product) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:

@@ -38,8 +38,6 @@ class Blocks:
         self.code = Code(module, product.dtype, plan.width)
         self.tiles: dict[tuple[int, int], Any] = {}
         self.finishes: dict[int, Any] = {}  # by columns
-        self.turn_a: Any = None
-        self.turn_b: Any = None
 
     def emit(self) -> None:
         product, plan = self.product, self.plan
@@ -49,11 +47,8 @@ class Blocks:
         if self.finish is not None:
             for columns in _sizes(product.n, plan.panel):
                 self.finishes[columns] = self.finish.emit(self.code, product, columns)
-        steps = min(plan.width, product.k)
-        if plan.pack_a and not product.transpose_a:
-            self.turn_a = gemm_tiles.transposer(self.code, "turn_a", steps, plan.rows)
-        if plan.pack_b and product.transpose_b:
-            self.turn_b = gemm_tiles.transposer(self.code, "turn_b", steps, plan.width)
+        if plan.turns(product):
+            self.turn = ir.Function(self.code.module, gemm_tiles.transposer_type(), "turn")
         pack = self._pack() if plan.pack_a else None
         self._whole(pack, self._block())
 
@@ -130,7 +125,7 @@ class Blocks:
         if product.transpose_a:
             self._copy(source, product.lda, rows, target, rows, steps)
         else:
-            self._turn(self.turn_a, source, product.lda, rows, target, rows, steps)
+            self._turn(source, product.lda, rows, target, rows, steps)
 
     # -- one block -------------------------------------------------------------------------------
     def _block(self) -> Any:
@@ -225,7 +220,7 @@ class Blocks:
             source = code.offset(self.b, code.sum(line, product.ldb, k0, 1))
             target = code.at(self.panel, start)
             lines = min(width, columns - start)
-            self._turn(self.turn_b, source, product.ldb, lines, target, stride, steps)
+            self._turn(source, product.ldb, lines, target, stride, steps)
 
     # -- packing ---------------------------------------------------------------------------------
     def _copy(
@@ -245,7 +240,6 @@ class Blocks:
 
     def _turn(
         self,
-        turn: Any,
         source: Any,
         stride: int,
         lines: int,
@@ -263,8 +257,10 @@ class Blocks:
         def square(index: Any) -> None:
             first = code.least(index, code.b.sub(steps, I64(width))) if least else index
             place = code.offset(target, code.times(first, target_stride))
+            lanes = I64(min(target_stride, width))
             strides = I64(stride), I64(lines), place, I64(target_stride)
-            code.b.call(turn, [code.offset(source, first), *strides])
+            turned = I64(min(width, self.product.k)), lanes
+            code.b.call(self.turn, [code.offset(source, first), *strides, *turned])
 
         code.loop(I64(0), code.b.add(steps, I64(width - 1)), width, square)
 

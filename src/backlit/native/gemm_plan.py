@@ -101,6 +101,11 @@ class Plan:
     def row_tiles(self, product: Product) -> int:
         return -(-product.m // self.rows)
 
+    def turns(self, product: Product) -> bool:
+        """Whether a factor is transposed while it is copied."""
+        turns_a = self.pack_a and not product.transpose_a
+        return turns_a or (self.pack_b and product.transpose_b)
+
     def scratch(self, product: Product) -> int:
         """Bytes for the copy of A."""
         if not self.pack_a:

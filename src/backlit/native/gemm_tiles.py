@@ -23,7 +23,7 @@ from backlit.native.vector import declare
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 PTR = ir.PointerType()
-_TURN = 24  # multiply-adds per turn of the inner loop, to hide its overhead
+_TURN = 12  # multiply-adds per turn of the inner loop, to hide its overhead
 _FLUSH = 1 << 15 | 1 << 6  # of MXCSR: denormal results become zeros, and so do denormal operands
 
 
@@ -114,8 +114,8 @@ class Code:
     def at(self, pointer: Any, index: int) -> Any:
         return self.offset(pointer, I64(index))
 
-    def load(self, address: Any, lanes: int) -> Any:
-        """A vector whose first lanes are read; the others are zero."""
+    def load(self, address: Any, lanes: Any) -> Any:
+        """A vector whose first lanes, or those of a mask, are read; the others are zero."""
         mask = self._mask(lanes)
         if mask is None:
             return self.b.load(address, align=self.item, typ=self.vector)
@@ -123,8 +123,8 @@ class Code:
         function = declare(self.module, name, self.vector, [PTR, I32, mask.type, self.vector])
         return self.b.call(function, [address, I32(self.item), mask, self.zero])
 
-    def store(self, value: Any, address: Any, lanes: int) -> None:
-        """Write the first lanes."""
+    def store(self, value: Any, address: Any, lanes: Any) -> None:
+        """Write the first lanes, or those of a mask."""
         mask = self._mask(lanes)
         if mask is None:
             self.b.store(value, address, align=self.item)
@@ -133,8 +133,19 @@ class Code:
         function = declare(self.module, name, ir.VoidType(), [self.vector, PTR, I32, mask.type])
         self.b.call(function, [value, address, I32(self.item), mask])
 
-    def _mask(self, lanes: int) -> Any:
-        """None for a full vector (or more), else the mask of the first lanes."""
+    def first(self, count: Any) -> Any:
+        """The mask of the first lanes, of a number known at run time."""
+        kind = ir.VectorType(I32, self.width)
+        one = self.b.insert_element(
+            ir.Constant(kind, ir.Undefined), self.b.trunc(count, I32), I32(0)
+        )
+        numbers = ir.Constant(kind, list(range(self.width)))
+        return self.b.icmp_signed("<", numbers, self.b.shuffle_vector(one, one, self.all_first))
+
+    def _mask(self, lanes: Any) -> Any:
+        """None for a full vector (or more), else the mask of the lanes."""
+        if not isinstance(lanes, int):
+            return lanes
         if lanes >= self.width:
             return None
         kind = ir.VectorType(I1, self.width)
@@ -263,25 +274,32 @@ class Tile:
         return results
 
 
-def transposer(code: Code, name: str, steps: int, lanes: int) -> Any:
-    """`void name(ptr source, i64 stride, i64 lines, ptr target, i64 target_stride)`
+def transposer_type() -> Any:
+    """`void turn(ptr source, i64 stride, i64 lines, ptr target, i64 target_stride, i64 steps,
+    i64 lanes)`"""
+    return ir.FunctionType(ir.VoidType(), [PTR, I64, I64, PTR, I64, I64, I64])
+
+
+def transposer(code: Code) -> None:
+    """Emit the function `turn`, which all products of a dtype share.
 
     target[s][j] = source[j][s] for j < `lanes` ≤ W and s < `steps` ≤ W. Lines from `lines` on are
     read from the last one.
     """
-    function = code.function(name, [PTR, I64, I64, PTR, I64])
-    source, stride, count, target, target_stride = function.args
+    function = code.function("turn", list(transposer_type().args), internal=False)
+    source, stride, count, target, target_stride, steps, lanes = function.args
     b = code.b
     last = b.sub(count, I64(1))
+    read, written = code.first(steps), code.first(lanes)
     lines = [
-        code.load(code.offset(source, b.mul(code.least(I64(j), last), stride)), steps)
+        code.load(code.offset(source, b.mul(code.least(I64(j), last), stride)), read)
         for j in range(code.width)
     ]
-    for line in _transposed(code, lines)[:steps]:
-        code.store(line, target, lanes)
-        target = code.offset(target, target_stride)
+    for s, line in enumerate(_transposed(code, lines)):
+        place = code.offset(target, b.mul(I64(s), target_stride))
+        within = b.icmp_signed("<", I64(s), steps)
+        code.store(line, place, b.select(within, written, ir.Constant(written.type, None)))
     b.ret_void()
-    return function
 
 
 def _transposed(code: Code, lines: list[Any]) -> list[Any]:
