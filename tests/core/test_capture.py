@@ -255,6 +255,25 @@ def test_arguments_that_require_grad() -> None:
     assert run.why == "an argument requires grad; pass data only"
 
 
+def test_draws_that_come_and_go() -> None:
+    """A call that draws what the one before did not is no repetition; later ones may be."""
+    calls: list[int] = []
+
+    def noisy(x: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            backlit.default_generator.take(1)
+        return nn.functional.dropout(x, 0.5)
+
+    run = backlit.capture(noisy)
+    run(backlit.ones(3))
+    run(backlit.ones(3))
+    assert run.why == "two calls in a row did not draw random numbers at the same places"
+    for _ in range(3):
+        run(backlit.ones(3))
+    assert (run.why, len(calls)) == ("", 4)
+
+
 def test_unhashable_argument() -> None:
     """Arguments that are not tensors are part of what a replay is for."""
     run = backlit.capture(lambda x, scale: x * scale[0])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import backlit
+import backlit.nn.functional as F
+from backlit.core.op import op
 from backlit.core.tensor import Tensor
+from backlit.errors import BacklitError
 
 N = 20_000
 # What is drawn, and P(x ≤ 1) of it.
@@ -48,3 +52,45 @@ def test_integers_filled_with_trials() -> None:
     x = backlit.ones(100, dtype=backlit.int64).geometric_(0.9)
     assert x.dtype is backlit.int64
     assert x.min().item() == 1
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: F.rrelu(-x, training=True),
+        lambda x: F.rrelu(-x, training=True, inplace=True),
+        F.gumbel_softmax,
+        lambda x: F.gumbel_softmax(x, tau=0.1, hard=True).argmax(),
+        F.dropout,
+        lambda x: F.alpha_dropout(x, training=True),
+        backlit.rand_like,
+        lambda x: backlit.bernoulli(x / 2),
+    ],
+)
+def test_each_call_draws_anew(draw: Any) -> None:
+    """Calls that are recorded at the same place differ; from the same seed they are the same."""
+
+    def drawn(seed: int) -> list[Any]:
+        backlit.manual_seed(seed)
+        x = backlit.ones(40)
+        backlit.flush()
+        return [draw(x).tolist() for _ in range(8)]
+
+    one = drawn(0)
+    assert len({repr(numbers) for numbers in one}) > 4
+    np.testing.assert_allclose(drawn(0), one, rtol=1e-4)  # the tiers agree to rounding
+
+
+def test_the_body_of_an_op_draws_nothing() -> None:
+    """It runs once, so that its numbers would come back at every call."""
+
+    @op(name="_draws", method=False)
+    def draws(x: Any) -> Any:
+        return x * backlit.rand_like(x)
+
+    with pytest.raises(BacklitError) as caught:
+        draws(backlit.ones(2))
+    assert str(caught.value) == (
+        "random numbers drawn in the body of an op would be the same at every call; draw them "
+        "before the op, and pass them to it."
+    )

@@ -123,6 +123,8 @@ class Replay:
 
     def _numbers(self, one: Observer, two: Observer) -> None:
         """Explain every number that differs between the calls."""
+        if [(*m[:2], len(m[3])) for m in one.makers] != [(*m[:2], len(m[3])) for m in two.makers]:
+            raise Refused("two calls in a row did not draw random numbers at the same places")
         for i, (a, b) in enumerate(zip(one.stages, two.stages, strict=True)):
             steps = self.stages[i]
             steps.numbers = list(b.numbers)

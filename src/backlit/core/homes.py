@@ -110,7 +110,7 @@ ops.shape_pad: pixel_shuffle pixel_unshuffle
 ops.shape_split: as_strided as_strided_scatter chunk diagonal diagonal_scatter dsplit hsplit
 ops.shape_split: narrow narrow_copy select select_scatter slice_scatter split split_with_sizes
 ops.shape_split: tensor_split unbind unfold vsplit
-ops.softmax: log_softmax nn.functional.entropy nn.functional.gumbel_softmax
+ops.softmax: _gumbel_softmax log_softmax nn.functional.entropy nn.functional.gumbel_softmax
 ops.softmax: nn.functional.log_softmax nn.functional.softmax nn.functional.softmin
 ops.softmax: nn.functional.topk_error softmax
 ops.sort: argsort kthvalue mode msort sort topk unique unique_consecutive

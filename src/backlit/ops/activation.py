@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from backlit.core.dtypes import bool_
-from backlit.core.op import op
+from backlit.core.op import op, plain
 from backlit.core.operators import unary
 from backlit.core.primitive import elementwise
 from backlit.core.registry import PUBLIC
@@ -134,7 +134,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return where(x > 0, x, x * weight.reshape(tuple(shape)))
 
 
-@activation
+@plain("nn.functional.rrelu")
 def rrelu(
     input: Tensor,
     lower: float = 1.0 / 8,
@@ -152,10 +152,10 @@ def rrelu(
             "rrelu: Lower bound should be less than or equal to the upper bound, "
             f"got {lower} and {upper}."
         )
-    if not training:
-        return where(x > 0, x, x * ((lower + upper) / 2))
-    slope = PUBLIC["rand_like"](x) * (upper - lower) + lower
-    return where(x > 0, x, x * slope)
+    slope: Any = (lower + upper) / 2
+    if training:  # drawn here: the body of an op runs once per place in the trie
+        slope = PUBLIC["rand_like"](x) * (upper - lower) + lower
+    return overwritten("rrelu", input, where(x > 0, x, x * slope), inplace)
 
 
 @activation

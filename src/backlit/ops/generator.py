@@ -13,7 +13,8 @@ from backlit.core.create import tensor
 from backlit.core.device import check_device
 from backlit.core.era import local, realize
 from backlit.core.tensor import Tensor
-from backlit.errors import ArgumentError
+from backlit.core.trace import Tracer
+from backlit.errors import ArgumentError, BacklitError
 from backlit.ops.reference_random import random_words
 
 
@@ -54,7 +55,16 @@ class Generator:
         return self._seed
 
     def take(self, n: int) -> tuple[int, int]:
-        """(seed, offset) of the next ``n`` words, which no one else will get."""
+        """(seed, offset) of the next ``n`` words, which no one else will get.
+
+        Raises:
+            BacklitError: within the body of an op, which runs once for all calls to come.
+        """
+        if isinstance(local.era, Tracer):
+            raise BacklitError(
+                "random numbers drawn in the body of an op would be the same at every call; draw "
+                "them before the op, and pass them to it."
+            )
         with self._lock:
             offset = self._offset
             self._offset = offset + (n + 3) // 4

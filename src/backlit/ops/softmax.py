@@ -8,7 +8,7 @@ import numpy as np
 
 from backlit.core.dtypes import dtype as Dtype
 from backlit.core.dtypes import get_default_dtype
-from backlit.core.op import op
+from backlit.core.op import op, plain
 from backlit.core.primitive import primitive
 from backlit.core.registry import PUBLIC
 from backlit.core.size import wrap_dim
@@ -128,7 +128,7 @@ def softmin(
     return probabilities("softmin", -input, dim, dtype)
 
 
-@op(name="nn.functional.gumbel_softmax")
+@plain("nn.functional.gumbel_softmax", method=False)
 def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
@@ -140,7 +140,12 @@ def gumbel_softmax(
     if not logits.dtype.is_floating_point:
         raise DtypeError(f"gumbel_softmax: logits must be floating, got {logits.dtype.name}.")
     dim = wrap_dim(dim, logits.ndim, "gumbel_softmax")
-    uniform = PUBLIC["rand_like"](logits)
+    # Drawn here: the body of an op runs once per place in the trie.
+    return _gumbel_softmax(logits, PUBLIC["rand_like"](logits), tau, hard, dim)
+
+
+@op(name="_gumbel_softmax", method=False)
+def _gumbel_softmax(logits: Tensor, uniform: Tensor, tau: float, hard: bool, dim: int) -> Tensor:
     tiny = 1e-30 if logits.dtype.itemsize >= 4 else 1e-7
     noise = -(-(uniform + tiny).log()).log()
     soft = probabilities("gumbel_softmax", (logits + noise) / tau, dim, None)
