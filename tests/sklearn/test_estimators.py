@@ -24,7 +24,7 @@ from backlit.errors import ArgumentError
 from backlit.sklearn import MLPClassifier, MLPRegressor
 from backlit.sklearn.base import MLPEstimator
 from backlit.sklearn.network import build
-from backlit.sklearn.training import Samples
+from backlit.sklearn.training import Samples, Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -191,6 +191,32 @@ def test_any_optimizer_dropout_and_activations(digits: list[Any], solver: Any) -
     assert model.score(x_test, y_test) > 0.9
     assert np.array_equal(model.coefs_[0], again.coefs_[0])
     assert backlit.get_rng_state().numpy().tolist() == state
+
+
+@pytest.mark.parametrize("activation", ["prelu", "rrelu"])
+def test_predictions_are_the_networks(digits: list[Any], activation: str) -> None:
+    """Slopes that were learned count in predictions, and drawn ones are their mean there."""
+    x, x_test, y, _ = digits
+    x_test = x_test.astype(np.float64)
+    model = MLPClassifier((12,), activation, max_iter=5, random_state=0, learning_rate_init=0.01)
+    model.fit(x, y)
+    expected = model._trained.network(backlit.tensor(x_test.astype(np.float32))).softmax(1)
+    found = model.predict_proba(x_test)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(model.predict_proba(x_test), found)
+
+
+def test_scores_between_epochs_end_no_replay(
+    digits: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With early stopping, too, the Python of a step runs only for the first batches."""
+    x, _, y, _ = digits
+    calls: list[int] = []
+    step = Trainer.whole_step
+    monkeypatch.setattr(Trainer, "whole_step", lambda *args: (calls.append(1), step(*args))[1])
+    MLPClassifier((12,), early_stopping=True, max_iter=6, random_state=0).fit(x, y)
+    assert len(calls) == 4  # two for whole batches, and two for the last of an epoch
 
 
 def test_several_labels_and_several_outputs() -> None:

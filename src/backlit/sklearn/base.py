@@ -22,7 +22,14 @@ from backlit.compiler.tiers import compiled_first
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.ops.generator import get_rng_state, manual_seed, set_rng_state
-from backlit.sklearn.network import Array, build, forward, initial_weights, weights_of
+from backlit.sklearn.network import (
+    Array,
+    activations_of,
+    build,
+    forward,
+    initial_weights,
+    weights_of,
+)
 from backlit.sklearn.training import Samples, Trainer, optimizer_class
 
 LARGEST_BATCH = 200
@@ -180,6 +187,7 @@ class MLPEstimator(BaseEstimator):  # type: ignore[misc]  # untyped base
             samples = samples.at(kept)
 
             def score() -> float:
+                self._trained = trainer
                 self.coefs_, self.intercepts_ = weights_of(trainer.network)
                 return float(self.score(x_held, y_held, w_held))
 
@@ -264,7 +272,7 @@ class MLPEstimator(BaseEstimator):  # type: ignore[misc]  # untyped base
         """The network's outputs before the last activation."""
         check_is_fitted(self, "coefs_")
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        activations, _ = self._layers()
+        activations = activations_of(self._trained.network)
         return forward(X, self.coefs_, self.intercepts_, activations)
 
 

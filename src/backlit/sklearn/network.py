@@ -69,8 +69,13 @@ def weights_of(network: nn.Module) -> tuple[list[Array], list[Array]]:
     return coefs, [np.array(realize(layer.bias)) for layer in layers if layer.bias is not None]
 
 
+def activations_of(network: nn.Module) -> list[nn.Module]:
+    """What follows each hidden layer, in order."""
+    return [part for part in network.children() if not isinstance(part, nn.Linear | nn.Dropout)]
+
+
 def forward(
-    x: Array, coefs: Sequence[Array], intercepts: Sequence[Array], activations: Sequence[Any]
+    x: Array, coefs: Sequence[Array], intercepts: Sequence[Array], activations: Sequence[nn.Module]
 ) -> Array:
     """The network's outputs before the last activation, in the precision of x."""
     with no_grad():
@@ -78,5 +83,8 @@ def forward(
         for position, (w, b) in enumerate(zip(coefs, intercepts, strict=True)):
             h = h @ from_array(w.astype(x.dtype)) + from_array(b.astype(x.dtype))
             if position < len(activations):
-                h = as_activation(activations[position])(h)
+                f = activations[position]
+                learned = next(f.parameters(), None)  # such as the slopes of PReLU
+                own = h.dtype if learned is None else learned.dtype
+                h = f(h.to(own)).to(h.dtype)
         return np.array(realize(h))

@@ -213,9 +213,7 @@ class Trainer:
         if s.verbose:
             print(f"Iteration {self.n_iter}, loss = {loss:.8f}")  # noqa: T201 - `verbose` asks for it
         if score is not None:
-            self.network.eval()
             self.scores.append(score())
-            self.network.train()
             if s.verbose:
                 print(f"Validation score: {self.scores[-1]:f}")  # noqa: T201
             self.waited = 0 if self.scores[-1] >= self.best_score + s.tol else self.waited + 1
