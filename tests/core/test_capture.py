@@ -309,6 +309,26 @@ def test_given_up_calls_keep_nothing() -> None:
     assert all(ref() is None for ref in kept)
 
 
+def test_an_observed_call_keeps_no_gradients() -> None:
+    """Between the calls that are compared, only the user holds what the first one made."""
+    w = backlit.ones(3, requires_grad=True)
+
+    def step() -> Any:
+        w.grad = None
+        loss = (w * 2).sum()
+        loss.backward()
+        return loss
+
+    captured = backlit.capture(step)
+    captured()
+    assert w.grad is not None
+    gradient = weakref.ref(w.grad._data)
+    w.grad = None
+    assert gradient() is None
+    captured()
+    assert captured.why == ""
+
+
 def test_an_error_leaves_the_state_as_it_was() -> None:
     """An index out of range in a replayed step changes no weight."""
     model, _, step = make("plain", "SGD", {"lr": 0.1})

@@ -77,6 +77,12 @@ class Observer:
         """A recording has been computed."""
         self.stages.append(Stage(program, era, self.arrays, live))
 
+    def forget_results(self) -> None:
+        """Hold no tensor that the call made: gradients would take up memory until the next call's
+        are there as well."""
+        for stage in self.stages:
+            stage.live = []
+
     def refuse(self, why: str) -> None:
         """The call cannot be repeated; the first reason counts."""
         self.refusal = self.refusal or why
@@ -453,6 +459,7 @@ class Captured(Generic[P, R]):
                 kind.why = ""
             except Refused as refused:
                 kind.why = str(refused)
+        observer.forget_results()
         kind.last = None if kind.replay else (observer, args)
         self.why = kind.why
         return out
