@@ -119,6 +119,8 @@ def _encode(era: Era, a: Any, number: bool, tensors: list[Tensor]) -> Any:
     if number and kind in _NUMBERS:
         era.scalars.append(a)
         return kind
+    if (kind is tuple or kind is list) and not number and _AS_IT_IS.issuperset(map(type, a)):
+        return (kind, *a)
     if kind is bool:
         return "True" if a else "False"
     if kind is float:

@@ -176,7 +176,7 @@ class Reuse:
     def own_arrays(self) -> list[Any]:
         """The same without those that may come from inputs, which `donate` adds later."""
         outputs = self._kept.copy()
-        if self._claim(outputs, outputs, self._own):
+        if self._small and self._claim(outputs, outputs, self._own):
             self._make(outputs)
         for k, spec in self._large:
             outputs[k] = np.empty(*spec)
