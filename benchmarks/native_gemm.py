@@ -25,7 +25,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's own copy reads it while it i
 
 import numpy as np
 
-from backlit.native import blas, gemm, gemm_plan, jit, products, threads
+from backlit.native.machine import jit, threads
+from backlit.native.products import blas, gemm, gemm_plan
+from backlit.native.products import dispatch as products
 
 # m, k, n, which factors are stored transposed
 SIZES = [

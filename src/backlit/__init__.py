@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from backlit.insight.profile import profile
     from backlit.insight.program import program
     from backlit.interop import load, save
-    from backlit.native.control import (
+    from backlit.native.machine.control import (
         get_num_interop_threads,
         get_num_threads,
         set_num_interop_threads,
@@ -100,7 +100,7 @@ _LAZY_NAMES = {
     "insight.program": ("program",),
     "interop": ("load", "save"),
     "core.capture": ("capture",),
-    "native.control": (
+    "native.machine.control": (
         "get_num_interop_threads", "get_num_threads", "set_num_interop_threads",
         "set_num_threads",
     ),

@@ -427,8 +427,8 @@ def test_known_programs_are_compiled_at_their_second_run(monkeypatch: pytest.Mon
 @needs_native
 def test_compiled_programs_are_remembered(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once compiled, a program is known to every process with this cache; another one is not."""
-    from backlit.native import known
-    from backlit.native.objectcache import ObjectCache
+    from backlit.native.machine import known
+    from backlit.native.machine.objectcache import ObjectCache
 
     monkeypatch.undo()  # of the fixture that says nothing is known
     monkeypatch.setattr(known, "_cache", lambda: ObjectCache(tmp_path))

@@ -71,7 +71,7 @@ def test_programs_agree(source: str) -> None:
 def test_a_wrong_kernel_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A native function that is a little off fails the law of the tiers."""
     from backlit.errors import VerificationError
-    from backlit.native import scalar
+    from backlit.native.kernels import scalar
 
     call = scalar.call
     monkeypatch.setattr(

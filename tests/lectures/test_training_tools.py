@@ -342,7 +342,7 @@ def test_O35_the_protocol_of_a_run() -> None:
 
 @pytest.fixture
 def thread_pool() -> Iterator[Any]:
-    threads = pytest.importorskip("backlit.native.threads")
+    threads = pytest.importorskip("backlit.native.machine.threads")
     pool = threads.pool()
     before = pool.num_threads
     yield pool

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from backlit.native.allocation import keep_freed_memory
+from backlit.native.machine.allocation import keep_freed_memory
 
 PROGRAM = """
 import os, resource

@@ -13,7 +13,7 @@ import pytest
 import backlit
 from backlit import config
 from backlit.errors import ArgumentError, DtypeError
-from backlit.native import control
+from backlit.native.machine import control
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
 
@@ -94,7 +94,7 @@ def test_environment(given: str, expected: str) -> None:
 
 def test_without_native_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no pool the number is accepted and remembered."""
-    monkeypatch.setitem(sys.modules, "backlit.native.threads", None)
+    monkeypatch.setitem(sys.modules, "backlit.native.machine.threads", None)
     monkeypatch.setattr(control, "_chosen", {})
     assert backlit.get_num_threads() == 1
     backlit.set_num_threads(2)

@@ -9,9 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from backlit.native import jit
-from backlit.native.elementwise import FusedKernel, build, module_text, reduce_all
-from backlit.native.expression import (
+from backlit.native.kernels.elementwise import FusedKernel, build, module_text, reduce_all
+from backlit.native.kernels.expression import (
     Call,
     Const,
     Expression,
@@ -21,6 +20,7 @@ from backlit.native.expression import (
     Reduce,
     call,
 )
+from backlit.native.machine import jit
 
 Array = np.ndarray
 SIZES = [(1, 1), (3, 5), (2, 16), (4, 63), (5, 64), (3, 65), (2, 1000)]
@@ -323,7 +323,7 @@ ERRORS = [
     (
         lambda: Graph([call("gamma", Input(0))]),
         ValueError,
-        "native: no function 'gamma'; see backlit.native.vecmath.FUNCTIONS.",
+        "native: no function 'gamma'; see backlit.native.kernels.vecmath.FUNCTIONS.",
     ),
     (
         lambda: Graph([call("add", Input(0))]),

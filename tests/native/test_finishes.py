@@ -14,7 +14,7 @@ import backlit
 import backlit.nn.functional as F
 from backlit import nn, optim
 from backlit.core.tensor import Tensor
-from backlit.native import gemm
+from backlit.native.products import gemm
 from backlit.native.steps import Product
 from tests.native.programs import cold, hot, largest_plan, steps
 

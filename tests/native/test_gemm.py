@@ -13,9 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backlit.native import blas, gemm_plan, jit, products, threads
-from backlit.native.gemm import build, choose, function
-from backlit.native.gemm_plan import Plan, Product
+from backlit.native.machine import jit, threads
+from backlit.native.products import blas, gemm_plan
+from backlit.native.products import dispatch as products
+from backlit.native.products.gemm import build, choose, function
+from backlit.native.products.gemm_plan import Plan, Product
 
 Array = np.ndarray
 SIZES = [

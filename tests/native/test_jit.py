@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backlit.native import jit
-from backlit.native.objectcache import ObjectCache
+from backlit.native.machine import jit
+from backlit.native.machine.objectcache import ObjectCache
 
 SQUARE = """
 define i64 @square(i64 %x) {

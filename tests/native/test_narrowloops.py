@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from backlit.native import jit
-from backlit.native.elementwise import FusedKernel, build, module_text
-from backlit.native.expression import Const, Expression, Graph, Input, Reduce, call
-from backlit.native.narrowloops import is_narrow
+from backlit.native.kernels.elementwise import FusedKernel, build, module_text
+from backlit.native.kernels.expression import Const, Expression, Graph, Input, Reduce, call
+from backlit.native.kernels.narrowloops import is_narrow
+from backlit.native.machine import jit
 from tests.native.test_elementwise import normal, run
 
 ROWS = (1, 7, 16, 33, 150)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backlit.native import objectcache
-from backlit.native.objectcache import ObjectCache, default_directory
+from backlit.native.machine import objectcache
+from backlit.native.machine.objectcache import ObjectCache, default_directory
 
 PAYLOAD = bytes(range(256)) * 64
 

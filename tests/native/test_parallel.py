@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("llvmlite")
 
 import backlit
-from backlit.native import threads
-from backlit.native.parallel import parallel_address
+from backlit.native.machine import threads
+from backlit.native.machine.parallel import parallel_address
 from tests.native.programs import hot, largest_plan
 
 rng = np.random.default_rng(0)

@@ -14,17 +14,10 @@ import backlit
 import backlit.nn.functional as F
 from backlit import config
 from backlit.errors import IndexOutOfRange
-from backlit.native import (
-    batches,
-    columns,
-    copies,
-    indexed,
-    integers,
-    layout,
-    library,
-    philox,
-    runtime,
-)
+from backlit.native import runtime
+from backlit.native.machine import layout
+from backlit.native.products import batches
+from backlit.native.ready import columns, copies, indexed, integers, library, philox
 from tests.native.programs import hot
 
 

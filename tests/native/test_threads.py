@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backlit.native import blas, jit, threads
-from backlit.native.once import once
-from backlit.native.threads import Pool, SerialPool
+from backlit.native.machine import jit, threads
+from backlit.native.machine.once import once
+from backlit.native.machine.threads import Pool, SerialPool
+from backlit.native.products import blas
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pool on Windows")
 
@@ -182,7 +183,7 @@ def test_threads_end_and_start_again(pool: Pool, bodies: jit.Library) -> None:
 SCRIPT = """
 import os, sys
 import numpy as np
-from backlit.native import jit, threads
+from backlit.native.machine import jit, threads
 
 BODY = '''
 define void @body(ptr %context, i64 %i) {

@@ -11,8 +11,9 @@ import pytest
 import backlit
 from backlit import config
 from backlit.errors import IndexOutOfRange
-from backlit.native import clock, timing
+from backlit.native import timing
 from backlit.native.anatomy import parts
+from backlit.native.machine import clock
 from backlit.native.plan import Plan
 from backlit.native.timing import Clockwork, Timed
 from tests.native.programs import largest_plan

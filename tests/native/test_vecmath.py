@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from backlit.native import jit
-from backlit.native.elementwise import FusedKernel, build, module_text
-from backlit.native.expression import Expression, Graph, Input, call
-from backlit.native.vecmath import FUNCTIONS
+from backlit.native.kernels.elementwise import FusedKernel, build, module_text
+from backlit.native.kernels.expression import Expression, Graph, Input, call
+from backlit.native.kernels.vecmath import FUNCTIONS
+from backlit.native.machine import jit
 
 Array = np.ndarray
 LONG = np.longdouble

@@ -26,7 +26,7 @@ from backlit.core.program import Program
 from backlit.errors import VerificationError
 
 RUNS_BEFORE_HOT = 2  # cold runs of a program before it is compiled
-marks_module = "backlit.native.known"  # imported when the first program is due
+marks_module = "backlit.native.machine.known"  # imported when the first program is due
 LARGE_BYTES = 64 << 20  # computed by a program that is compiled before its first run
 native_module = "backlit.native.plan"  # imported when the first program is hot
 _TOLERANCE = {"float32": (2e-4, 2e-5), "float64": (1e-9, 1e-11)}

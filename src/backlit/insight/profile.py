@@ -18,7 +18,7 @@ from backlit.errors import ArgumentError
 from backlit.insight.kernels import Kernel
 from backlit.insight.program import Program
 from backlit.insight.timeline import Event, write_chrome_trace
-from backlit.native.clock import now
+from backlit.native.machine.clock import now
 
 EVENTS_KEPT = 20_000  # runs that a timeline can show; the sums go on
 _NS = 1e-9
@@ -352,7 +352,7 @@ _entering = threading.Lock()
 
 def _libraries() -> tuple[int, int]:
     """How many libraries this process has compiled, and loaded from the disk, so far."""
-    jit = sys.modules.get("backlit.native.jit")
+    jit = sys.modules.get("backlit.native.machine.jit")
     return (0, 0) if jit is None else (jit.built["compiled"], jit.built["disk"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from backlit.core.value import Node, Value
-from backlit.native import jit
+from backlit.native.machine import jit
 from backlit.native.memory import read, written
 from backlit.native.plan import Piece, Plan
 from backlit.native.runtime import COUNT, ENTRIES

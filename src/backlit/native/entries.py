@@ -11,13 +11,15 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from backlit.native import copies, elementwise, philox, products, vecmath
-from backlit.native.batches import DIMENSIONS as BATCH_DIMENSIONS
-from backlit.native.batches import batch_of, matrix_of, sizes_of
-from backlit.native.expression import Graph
-from backlit.native.gemm_finish import Finish
-from backlit.native.library import address
-from backlit.native.parallel import parallel_address, serial_address
+from backlit.native.kernels import elementwise, vecmath
+from backlit.native.kernels.expression import Graph
+from backlit.native.machine.parallel import parallel_address, serial_address
+from backlit.native.products import dispatch as products
+from backlit.native.products.batches import DIMENSIONS as BATCH_DIMENSIONS
+from backlit.native.products.batches import batch_of, matrix_of, sizes_of
+from backlit.native.products.gemm_finish import Finish
+from backlit.native.ready import copies, philox
+from backlit.native.ready.library import address
 from backlit.native.runtime import LONG, WHOLE, runtime
 from backlit.native.steps import (
     ColumnReduction,

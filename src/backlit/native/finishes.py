@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backlit.core.value import Input
-from backlit.native import products
-from backlit.native.batches import batch_of, sizes_of
-from backlit.native.expression import Graph
+from backlit.native.kernels.expression import Graph
+from backlit.native.kernels.vecmath import FUNCTIONS
 from backlit.native.lower import Lowering
 from backlit.native.memory import read, written
+from backlit.native.products import dispatch as products
+from backlit.native.products.batches import batch_of, sizes_of
 from backlit.native.steps import Kernel, Product, Step
-from backlit.native.vecmath import FUNCTIONS
 
 _MOST_LARGE = 1  # operands as large as the product: more, as of an update, arrive better in order
 _MOST_COST = 40  # vector instructions per element: what is dearer gains little and compiles long

@@ -15,14 +15,15 @@ from typing import Any
 from backlit.core.primitive import Elementwise
 from backlit.core.program import Program
 from backlit.core.value import Constant, Node, Result, Scalar, Value
-from backlit.native import batches, scalar
-from backlit.native.batches import batch_of, matrix_of
 from backlit.native.decompose import REDUCTIONS, run_of
-from backlit.native.expression import Call, Const, Graph, Reduce
-from backlit.native.expression import Input as Operand
+from backlit.native.kernels import scalar
+from backlit.native.kernels.expression import Call, Const, Graph, Reduce
+from backlit.native.kernels.expression import Input as Operand
+from backlit.native.kernels.scalar import FLOATS, NotLowered, Term, lower
 from backlit.native.moves import can_read, copy_of, is_random, loop_of
 from backlit.native.prepare import Prepared
-from backlit.native.scalar import FLOATS, NotLowered, Term, lower
+from backlit.native.products import batches
+from backlit.native.products.batches import batch_of, matrix_of
 from backlit.native.steps import (
     ColumnReduction,
     Kernel,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from backlit.core.value import Constant, Node, Scalar, Value
-from backlit.native import copies, integers
+from backlit.native.ready import copies, integers
 from backlit.native.steps import Copy, Loop, Part, Ref, contiguous
 from backlit.native.views import Views, merged, spread
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from backlit.native import jit, layout
-from backlit.native.allocation import LARGE, keep_freed_memory
-from backlit.native.builtin import builtin, interpreter
-from backlit.native.once import once
-from backlit.native.words import loads
+from backlit.native.machine import jit, layout
+from backlit.native.machine.allocation import LARGE, keep_freed_memory
+from backlit.native.machine.builtin import builtin, interpreter
+from backlit.native.machine.once import once
+from backlit.native.machine.words import loads
 
 _SMALL = 4096  # bytes of a result whose array is kept
 

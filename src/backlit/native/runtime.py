@@ -12,10 +12,12 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from backlit.native import blas, integers, jit, layout
-from backlit.native.builtin import builtin, interpreter
-from backlit.native.once import once
-from backlit.native.words import loads
+from backlit.native.machine import jit, layout
+from backlit.native.machine.builtin import builtin, interpreter
+from backlit.native.machine.once import once
+from backlit.native.machine.words import loads
+from backlit.native.products import blas
+from backlit.native.ready import integers
 
 ENTRIES, COUNT, COMPLETED = 4, 5, 6  # words of a table: its entries, how many, completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backlit.core.value import Constant, Node, Scalar, Value
-from backlit.native.expression import Expression
+from backlit.native.kernels.expression import Expression
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from backlit.native import jit
 from backlit.native.anatomy import Part, parts
-from backlit.native.clock import MONOTONIC, SOURCE, now
-from backlit.native.once import once
+from backlit.native.machine import jit
+from backlit.native.machine.clock import MONOTONIC, SOURCE, now
+from backlit.native.machine.once import once
 from backlit.native.plan import Piece, Plan
 from backlit.native.runtime import CALL, COMPLETED, COUNT, COUNT_RUN, ENTRIES, FAILED
 from backlit.native.table import Segment
