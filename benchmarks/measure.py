@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 
 Times = dict[str, list[float]]
-_REST = 0.03  # seconds
+_LEAD_S = 0.02
 COMPILE, COMPILE_ALL = "torch.compile", "torch.compile, optimizer too"
 PEERS = ("torch eager", COMPILE, COMPILE_ALL, "jax.jit")
 
@@ -18,9 +18,9 @@ def turns(
     """Seconds per call of each contender in each round.
 
     They take turns, so that noise hits all alike. Who begins changes from round to round. A turn
-    begins with a rest, in which threads of the one before that still wait for work fall asleep
-    (libgomp's keep a processor for 10 ms), and with a call that is not timed, so that nobody pays
-    for the caches of others either.
+    begins with calls that are not timed, for 20 ms and at least one: by then the caches are the
+    contender's own, and threads of the one before, which still wait for work (libgomp's keep a
+    processor for 10 ms), have fallen asleep.
     """
     for call in contenders.values():
         for _ in range(warmup):
@@ -31,8 +31,10 @@ def turns(
         first = i % len(names)
         for name in names[first:] + names[:first]:
             call = contenders[name]
-            time.sleep(_REST)
+            lead = time.perf_counter() + _LEAD_S
             call()
+            while time.perf_counter() < lead:
+                call()
             start = time.perf_counter()
             for _ in range(calls):
                 call()
