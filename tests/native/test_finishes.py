@@ -14,7 +14,7 @@ import backlit
 import backlit.nn.functional as F
 from backlit import nn, optim
 from backlit.core.tensor import Tensor
-from backlit.native.products import gemm
+from backlit.native.products import dispatch, gemm
 from backlit.native.steps import Product
 from tests.native.programs import cold, hot, largest_plan, steps
 
@@ -23,8 +23,9 @@ rng = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def _all_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products run generated kernels, also where OpenBLAS is faster."""
+    """Products run generated kernels with finishes, also where others are faster."""
     monkeypatch.setattr(gemm, "choose", lambda product: "generated")
+    monkeypatch.setattr(dispatch, "_FEWEST_FINISHED", 0)
 
 
 def given(*shape: int, dtype: Any = backlit.float32) -> Tensor:
@@ -131,6 +132,14 @@ def test_kernels_that_stay_apart() -> None:
     assert steps(lambda: (row @ w) + x) == ["product", "kernel add"]
     assert steps(lambda: (x @ w) + y) == ["product", "kernel add"]
     assert steps(lambda: (x @ w) * (x @ y) * (y @ w)) == [*["product"] * 3, "kernel mul mul"]
+
+
+def test_narrow_products_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finish goes row by row: rows of few vectors have kernels of their own."""
+    monkeypatch.undo()
+    x, wide, narrow = given(20, 30), given(30, 64), given(30, 10)
+    assert steps(lambda: (x @ wide).sigmoid()) == ["product sigmoid"]
+    assert steps(lambda: (x @ narrow).sigmoid()) == ["product", "kernel sigmoid"]
 
 
 def test_a_kernel_joins_the_last_product_it_reads() -> None:

@@ -188,7 +188,7 @@ def program(*tensors: Tensor) -> Program:
     >>> loss = (x @ w).tanh().sum()
     >>> loss.backward()
     >>> [k.name for k in backlit.program(loss, w.grad).kernels()]
-    ['matmul tanh mul sub 4×8·8×2', 'matmul 8×4·4×2', 'sum 8']
+    ['matmul 4×8·8×2', 'tanh mul sub 4×2', 'matmul 8×4·4×2', 'sum 8']
 
     Raises:
         ArgumentError: if a tensor was given, not computed, or no one program computed them all.

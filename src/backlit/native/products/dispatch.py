@@ -27,6 +27,7 @@ _SERIAL = 1 << 21  # multiply-adds up to which OpenBLAS runs on one thread
 _BLOCK = 1 << 22  # multiply-adds of one of its blocks, roughly
 _MOST_BLOCKS = 16
 _NO_TRANSPOSE, _TRANSPOSE = 111, 112
+_FEWEST_FINISHED = 3  # vectors of a row from which its finish is computed with the product
 LETTER = {"float32": "s", "float64": "d"}
 
 _GENERATED = f"""
@@ -173,8 +174,14 @@ def _library() -> jit.Library:
 
 
 def takes_finish(product: Product) -> bool:
-    """Whether a kernel generated for the product computes it, and runs everywhere."""
+    """Whether a kernel generated for the product computes it, and runs everywhere.
+
+    A finish goes row by row, and a row of few vectors leaves it waiting for each: 150 × 10 sigmoids
+    take 1.2 µs in a kernel of their own, and 6 as a finish.
+    """
     if gemm.choose(product) != "generated":
+        return False
+    if product.n < _FEWEST_FINISHED * jit.host().width(product.dtype):
         return False
     return parallel_address() is not None or not gemm.default_cut(product).pack_a
 
