@@ -329,6 +329,36 @@ def test_an_observed_call_keeps_no_gradients() -> None:
     assert captured.why == ""
 
 
+def test_gradients_that_are_held_stay_as_they_are() -> None:
+    """The next call makes new ones for whoever holds the tensor or its array."""
+    w = backlit.ones(3, requires_grad=True)
+
+    @backlit.capture
+    def step(x: backlit.Tensor) -> backlit.Tensor:
+        w.grad = None
+        loss = (w * x).sum()
+        loss.backward()
+        return loss
+
+    held: list[tuple[Any, list[float]]] = []
+    for k in range(9):
+        step(backlit.full((3,), float(k)))
+        grad = w.grad
+        assert grad is not None
+        assert grad.tolist() == [k] * 3
+        if k % 3 == 1:
+            held.append((grad, grad.tolist()))
+        elif k % 3 == 2:
+            held.append((grad.numpy(), grad.tolist()))
+        del grad
+    assert step.why == ""
+    assert all(kept.tolist() == expected for kept, expected in held)
+    w.grad.mul_(2)  # type: ignore[union-attr]
+    step(backlit.ones(3))
+    assert w.grad is not None
+    assert w.grad.tolist() == [1, 1, 1]
+
+
 def test_an_error_leaves_the_state_as_it_was() -> None:
     """An index out of range in a replayed step changes no weight."""
     model, _, step = make("plain", "SGD", {"lr": 0.1})

@@ -138,8 +138,8 @@ def test_narrow_products_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A finish goes row by row: rows of few vectors have kernels of their own."""
     monkeypatch.undo()
     x, wide, narrow = given(20, 30), given(30, 64), given(30, 10)
-    assert steps(lambda: (x @ wide).sigmoid()) == ["product sigmoid"]
-    assert steps(lambda: (x @ narrow).sigmoid()) == ["product", "kernel sigmoid"]
+    assert steps(lambda: F.sigmoid(x @ wide)) == ["product sigmoid"]
+    assert steps(lambda: F.sigmoid(x @ narrow)) == ["product", "kernel sigmoid"]
 
 
 def test_a_kernel_joins_the_last_product_it_reads() -> None:

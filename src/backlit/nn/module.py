@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Self, TypeVar
 
 from backlit.autograd import no_grad
-from backlit.core.capture import changes
 from backlit.core.device import check_device
 from backlit.core.dtypes import as_dtype, bfloat16, dtype, float16, float32, float64
 from backlit.core.inplace import is_leaf
+from backlit.core.observer import changes
 from backlit.core.tensor import Tensor
 from backlit.core.trace import module_calls
 from backlit.errors import GradientError
