@@ -81,8 +81,9 @@ class Captured(Generic[P, R]):
             self.why = "an argument is neither a tensor nor hashable"
             return self.function(*args, **kwargs)
         if kind is not None and kind.replay is not None:
-            if local.era.here.parent is not None:
-                local.era.flush()
+            era = local.era
+            if era.here.parent is not None:
+                era.flush()
             if kind.replay.is_current():
                 return kind.replay.run(args)
             kind.replay, kind.attempts = None, 0

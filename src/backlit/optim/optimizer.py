@@ -228,13 +228,12 @@ class Optimizer:
 
     def _advance(self, group: dict[str, Any], owns: list[dict[str, Any]]) -> tuple[float, ...]:
         """The numbers of the next step."""
-        numbers: tuple[float, ...] = ()
-        only_steps = len(self.number_names) == 1
         for own in owns:
             own["step"] += 1
-            if not numbers or not only_steps:
-                numbers = self.numbers(group, own)
-        return tuple(map(float, numbers))
+        if len(self.number_names) > 1:  # each state has numbers of its own to bring forward
+            for own in owns[1:]:
+                self.numbers(group, own)
+        return tuple(map(float, self.numbers(group, owns[0])))
 
     def _begin(
         self, p: Tensor, group: dict[str, Any], own: dict[str, Any], names: tuple[str, ...]
