@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,18 @@ def test_a_small_result_has_the_same_array_again() -> None:
     last = second.ctypes.data
     del first, second
     assert reuse.own_arrays()[0].ctypes.data == last
+
+
+def test_results_that_are_held_for_one_run_have_two_arrays_in_turn() -> None:
+    """So does a parameter whose new value is computed from its old one, not in its place."""
+    reuse = Reuse([VECTOR, VECTOR], [])
+    held: list[Any] = []
+    runs: list[list[weakref.ref[Any]]] = []
+    for k in range(6):
+        held = reuse.own_arrays()  # the run before is let go only now
+        runs.append([weakref.ref(a) for a in held])
+        assert k < 2 or all(a is ref() for a, ref in zip(held, runs[k - 2], strict=True))
+    assert all(a is not ref() for a, ref in zip(held, runs[-2], strict=True))
 
 
 def test_views_hold_their_array() -> None:
@@ -82,6 +95,15 @@ def test_reference_counts_are_right_afterwards() -> None:
         assert sys.getrefcount(given) == held_by_a_variable()
         assert kept is None or sys.getrefcount(kept) == held_by_a_variable()
         del kept, given
+    first, second = reuse.own_arrays(), reuse.own_arrays()
+    third = reuse.own_arrays()  # while both arrays of a result are held, it has a third
+    results = [first.pop(0), second.pop(0), third.pop(0)]
+    assert len({a.ctypes.data for a in results}) == 3
+    del first, second, third
+    for _ in range(4):
+        reuse.own_arrays()
+    oldest = results.pop(0)
+    assert sys.getrefcount(oldest) == held_by_a_variable()
     before = sys.getrefcount(None)
     for _ in range(1000):
         held = reuse.own_arrays()

@@ -89,7 +89,8 @@ class Plan:
         assert not isinstance(last, Piece)
         self.last = last  # the segment that writes donated arrays
         self.reuse = Reuse(self.fresh, self.donors)
-        self.is_one_call = len(self.segments) == 1 and self.last is self.segments[0]
+        is_native = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
+        self.is_one_call = is_native and self.work <= _LONG  # other threads need not run meanwhile
 
     def _picker(self) -> Callable[[list[Any]], Any] | None:
         """How to take the results from the arrays out, if each is one of them as it is."""
@@ -100,6 +101,8 @@ class Plan:
             if r.strides != contiguous(r.shape) or r.offset:
                 return None
             places.append(self.out_index[r.value.id])
+        if places == list(range(len(self.fresh))):
+            return tuple
         if len(places) == 1:
             (only,) = places
             return lambda outputs: (outputs[only],)
@@ -179,30 +182,20 @@ class Plan:
     # -- running ------------------------------------------------------------------------------
 
     def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
-        if not self.lock.acquire(blocking=False):
+        if not self.lock.acquire(False):
             return self.cold(inputs, scalars)
         outputs: list[Any] = []
         try:
-            if self.is_one_call:
+            if self.is_one_call and not self.odd_numbers:
                 self.completed += 1  # first: `_recover` reads it
                 outputs = self.reuse.arrays(inputs)
-            else:
-                outputs = self.reuse.own_arrays()
-            numbers = scalars
-            if self.odd_numbers:
-                odd = self.odd_numbers
-                numbers = [_plain(x) if i in odd else x for i, x in enumerate(scalars)]
-            call = self.native.run_without_gil if self.work > _LONG else self.native.run
-            for segment in self.segments:
-                if isinstance(segment, Piece):
-                    self._run_piece(segment, inputs, outputs, scalars)
-                    continue
-                if segment is self.last and not self.is_one_call:
-                    self.completed += 1
-                    self.reuse.donate(inputs, outputs)
-                status = call(inputs, outputs, numbers, segment.head)
+                segment: Any = self.segments[0]
+                status = self.native.run(inputs, outputs, scalars, segment.head)
                 if status:
                     self._run_unusual(status, segment, inputs, outputs, scalars)
+            else:
+                outputs = self.reuse.own_arrays()
+                self._run_segments(inputs, outputs, scalars)
             if self.pick is not None:
                 return self.pick(outputs)
             return self._results(inputs, outputs, scalars)
@@ -214,6 +207,22 @@ class Plan:
             raise
         finally:
             self.lock.release()
+
+    def _run_segments(self, inputs: list[Any], outputs: list[Any], scalars: list[Any]) -> None:
+        """Run the segments in order; what may be written into donated arrays comes last."""
+        odd = self.odd_numbers
+        numbers = [_plain(x) if i in odd else x for i, x in enumerate(scalars)] if odd else scalars
+        call = self.native.run_without_gil if self.work > _LONG else self.native.run
+        for segment in self.segments:
+            if isinstance(segment, Piece):
+                self._run_piece(segment, inputs, outputs, scalars)
+                continue
+            if segment is self.last:
+                self.completed += 1
+                self.reuse.donate(inputs, outputs)
+            status = call(inputs, outputs, numbers, segment.head)
+            if status:
+                self._run_unusual(status, segment, inputs, outputs, scalars)
 
     def _recover(
         self, error: BaseException, inputs: list[Any], outputs: list[Any], scalars: list[Any]

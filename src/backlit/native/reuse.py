@@ -1,8 +1,10 @@
 """Arrays that results may be written into, because nobody else holds them.
 
 Two kinds: the array of an input that the program is the last to read (*donors*), and the array of
-the same result in the run before (*kept*, for small results). Reference counts tell whether anyone
-else holds an array. Asking Python for them would take longer than many a program runs.
+the same result in the run before, or the one before that (*kept* and *spare*, for small results: a
+parameter that is computed from its old value holds one of them in turn). Reference counts tell
+whether anyone else holds an array. Asking Python for them would take longer than many a program
+runs.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ _COUNT_NONE = (
 """
 )
 
-# claim(inputs, outputs, words) returns how many of outputs are still to be made.
+# claim(inputs, outputs, words, kept, spare) returns how many of outputs are still to be made.
 # words: {n, m, n times (index of an output, that of the input whose array it may have), m times an
-# index of an output}; the latter already lie in the list of outputs, and become None if held.
+# index of an output}; the latter already lie in the lists kept and outputs. One that is held
+# changes places with the spare one; if that is held, too, or None, the output becomes None.
 _CLAIM = f"""
 @none = external global i64
 
@@ -43,11 +46,15 @@ declare ptr @PyLong_FromLongLong(i64)
 
 define ptr @claim(ptr %self, ptr %args, i64 %count) {{
 start:
-{loads("*inputs *outputs *array", "args")}
+{loads("*inputs *outputs *array *kept.list *spare.list", "args")}
   %in.at = getelementptr i8, ptr %inputs, i64 {layout.LIST_ITEMS}
   %in = load ptr, ptr %in.at
   %out.at = getelementptr i8, ptr %outputs, i64 {layout.LIST_ITEMS}
   %out = load ptr, ptr %out.at
+  %ours.at = getelementptr i8, ptr %kept.list, i64 {layout.LIST_ITEMS}
+  %ours = load ptr, ptr %ours.at
+  %spares.at = getelementptr i8, ptr %spare.list, i64 {layout.LIST_ITEMS}
+  %spares = load ptr, ptr %spares.at
   %words.at = getelementptr i8, ptr %array, i64 {layout.ARRAY_DATA}
   %words = load ptr, ptr %words.at
 {loads("n m", "words")}
@@ -91,8 +98,9 @@ donor.checked:
   br label %donor
 
 keep:
-  %j = phi i64 [0, %donor], [%j.next, %keep.one], [%j.next, %keep.held]
-  %left = phi i64 [%missing, %donor], [%left, %keep.one], [%left.next, %keep.held]
+  %j = phi i64 [0, %donor], [%j.next, %keep.one], [%j.next, %keep.swap], [%j.next, %keep.none]
+  %left = phi i64 [%missing, %donor], [%left, %keep.one], [%left, %keep.swap],
+    [%left.next, %keep.none]
   %j.next = add i64 %j, 1
   %j.more = icmp slt i64 %j, %m
   br i1 %j.more, label %keep.one, label %done
@@ -110,6 +118,22 @@ keep.one:
 keep.held:
   %old.less = sub i32 %old.count, 1
   store i32 %old.less, ptr %old.count.at
+  %spare.at = getelementptr ptr, ptr %spares, i64 %index
+  %spare = load ptr, ptr %spare.at
+  %spare.count.at = getelementptr i8, ptr %spare, i64 {layout.REFERENCES}
+  %spare.count = load i32, ptr %spare.count.at
+  %is.spare = icmp eq i32 %spare.count, 1
+  br i1 %is.spare, label %keep.swap, label %keep.none
+
+keep.swap:
+  store i32 2, ptr %spare.count.at
+  store ptr %spare, ptr %old.at
+  %our.at = getelementptr ptr, ptr %ours, i64 %index
+  store ptr %spare, ptr %our.at
+  store ptr %old, ptr %spare.at
+  br label %keep
+
+keep.none:
   store ptr @none, ptr %old.at
 {_COUNT_NONE.replace("none.", "other.").format(change=1)}  %left.next = add i64 %left, 1
   br label %keep
@@ -122,7 +146,7 @@ done:
 
 
 @once
-def _claim() -> Callable[[list[Any], list[Any], Any], int]:
+def _claim() -> Callable[[list[Any], list[Any], Any, list[Any], list[Any]], int]:
     imports = {"none": id(None), "PyLong_FromLongLong": interpreter("PyLong_FromLongLong")}
     library = jit.engine().load(_CLAIM, ["claim"], imports=imports)
     return builtin(library, "claim")
@@ -147,6 +171,7 @@ class Reuse:
         self._small = [k for k, spec in own if _bytes(*spec) <= _SMALL]
         self._large = [(k, spec) for k, spec in own if _bytes(*spec) > _SMALL]
         self._kept: list[Any] = [None] * len(fresh)
+        self._spare = self._kept.copy()
         for k in self._small:
             self._kept[k] = self._made(k)
         pairs = [word for pair in donors for word in pair]
@@ -166,7 +191,7 @@ class Reuse:
         No NumPy source may run later: what it returned may be views of inputs, and holds them.
         """
         outputs = self._kept.copy()
-        if self._claim(inputs, outputs, self._both):
+        if self._claim(inputs, outputs, self._both, self._kept, self._spare):
             self._make(outputs)
             self._make_donated(outputs)
         for k, spec in self._large:
@@ -176,7 +201,7 @@ class Reuse:
     def own_arrays(self) -> list[Any]:
         """The same without those that may come from inputs, which `donate` adds later."""
         outputs = self._kept.copy()
-        if self._small and self._claim(outputs, outputs, self._own):
+        if self._claim(outputs, outputs, self._own, self._kept, self._spare):
             self._make(outputs)
         for k, spec in self._large:
             outputs[k] = np.empty(*spec)
@@ -184,12 +209,13 @@ class Reuse:
 
     def donate(self, inputs: list[Any], outputs: list[Any]) -> None:
         """Add an array for each result that may have an input's: that one if it is free."""
-        if self._claim(inputs, outputs, self._donated):
+        if self._claim(inputs, outputs, self._donated, self._kept, self._spare):
             self._make_donated(outputs)
 
     def _make(self, outputs: list[Any]) -> None:
         for k in self._small:
             if outputs[k] is None:
+                self._spare[k] = self._kept[k]
                 outputs[k] = self._kept[k] = self._made(k)
 
     def _make_donated(self, outputs: list[Any]) -> None:
