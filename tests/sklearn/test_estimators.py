@@ -23,8 +23,9 @@ import backlit
 from backlit.errors import ArgumentError
 from backlit.sklearn import MLPClassifier, MLPRegressor
 from backlit.sklearn.base import MLPEstimator
+from backlit.sklearn.batches import Batches, Samples
 from backlit.sklearn.network import build
-from backlit.sklearn.training import Samples, Trainer
+from backlit.sklearn.training import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -327,28 +328,47 @@ def test_unscaled_data_that_blow_up() -> None:
     )
 
 
-@pytest.mark.parametrize("rows", [np.array([3, 0, 2]), slice(1, 3)])
-def test_samples_stay_together(rows: Any) -> None:
-    """A batch has the inputs, targets and weights of the same rows, in the order asked for."""
+@pytest.mark.parametrize("is_weighted", [True, False])
+@pytest.mark.parametrize("is_shuffled", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 64, 65, 200])
+def test_batches_are_all_samples_in_order(n: int, is_shuffled: bool, is_weighted: bool) -> None:
+    """Batches come in the order given, all full but the last, however many are gathered at once;
+    each has the inputs, targets and weights of the same rows."""
+    x, y, weight = np.arange(2.0 * n).reshape(n, 2), np.arange(n), np.linspace(0, 1, n)
+    samples = Samples(x, y, weight if is_weighted else None)
+    batches = Batches(samples, 2, is_shuffled)
+    for seed in range(3):
+        rows = np.random.default_rng(seed).permutation(n) if is_shuffled else np.arange(n)
+        found: list[list[Any]] = []
+        for batch in batches.epoch(rows if is_shuffled else None):
+            found.append([t.numpy().copy() for t in batch.tensors])
+            assert batch.size == len(found[-1][0])
+            np.testing.assert_array_equal(batch.weight, found[-1][2] if is_weighted else None)
+        assert [len(part[0]) for part in found] == [2] * (n // 2) + [1] * (n % 2)
+        together = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        for array, expected in zip(together, samples.at(rows).arrays(), strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+def test_samples_stay_together() -> None:
+    """Some of the samples have the inputs, targets and weights of the same rows."""
     x, y, weight = np.arange(10.0).reshape(5, 2), np.arange(5), np.linspace(0, 1, 5)
     for w in (weight, None):
-        batch = Samples(x, y, w).at(rows)
-        np.testing.assert_array_equal(batch.x, x[rows])
-        np.testing.assert_array_equal(batch.y, y[rows])
-        assert w is None or batch.weight is not None
-        np.testing.assert_array_equal(batch.weight, None if w is None else w[rows])
+        some = Samples(x, y, w).at(np.array([3, 0, 2]))
+        np.testing.assert_array_equal(some.x, x[[3, 0, 2]])
+        np.testing.assert_array_equal(some.y, [3, 0, 2])
+        np.testing.assert_array_equal(some.weight, None if w is None else w[[3, 0, 2]])
 
 
-@pytest.mark.parametrize("n", [1, 7, 64, 65, 200])
-def test_batches_are_all_samples_in_order(n: int) -> None:
-    """Batches come in the order given, all full but the last, however many are gathered at once."""
-    samples = Samples(np.arange(2.0 * n).reshape(n, 2), np.arange(n))
-    for order in (None, np.random.default_rng(n).permutation(n)):
-        batches = list(samples.batches(order, 2))
-        assert [len(batch.x) for batch in batches] == [2] * (n // 2) + [1] * (n % 2)
-        expected = np.arange(n) if order is None else order
-        np.testing.assert_array_equal(np.concatenate([b.y for b in batches]), expected)
-        np.testing.assert_array_equal(np.concatenate([b.x[:, 0] for b in batches]), 2 * expected)
+def test_gathering_leaves_pending_values_as_they_were() -> None:
+    """What a step has recorded of its batch, but not computed, reads the batch as it was, although
+    the next epoch has other samples there."""
+    samples = Samples(np.arange(6.0)[:, None], np.arange(6))
+    batches = Batches(samples, 2, True)
+    order = np.arange(6)
+    pending = [batch.tensors[0].sum() for batch in batches.epoch(order)]
+    list(batches.epoch(order[::-1]))
+    assert [total.item() for total in pending] == [1.0, 5.0, 9.0]
 
 
 def test_network_has_the_sizes_and_weights_given() -> None:

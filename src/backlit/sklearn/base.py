@@ -22,6 +22,7 @@ from backlit.compiler.tiers import compiled_first
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
 from backlit.ops.generator import get_rng_state, manual_seed, set_rng_state
+from backlit.sklearn.batches import Batches, Samples
 from backlit.sklearn.network import (
     Array,
     activations_of,
@@ -30,7 +31,7 @@ from backlit.sklearn.network import (
     initial_weights,
     weights_of,
 )
-from backlit.sklearn.training import Samples, Trainer, optimizer_class
+from backlit.sklearn.training import Trainer, optimizer_class
 
 LARGEST_BATCH = 200
 SKLEARN_NAMES = {"logistic": "sigmoid"}
@@ -192,7 +193,8 @@ class MLPEstimator(BaseEstimator):  # type: ignore[misc]  # untyped base
                 return float(self.score(x_held, y_held, w_held))
 
         epochs = 1 if incremental else self.max_iter
-        trainer.run(samples, epochs, self._batch(len(samples.x)), score, incremental)
+        batches = Batches(samples, self._batch(len(samples.x)), self.shuffle)
+        trainer.run(batches, epochs, score, incremental)
 
     def _trainer(
         self,

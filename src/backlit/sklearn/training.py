@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,44 +18,13 @@ from backlit.core.create import from_array
 from backlit.core.era import realize
 from backlit.core.tensor import Tensor
 from backlit.errors import ArgumentError
+from backlit.nn.parameter import Parameter
 from backlit.optim import Optimizer
+from backlit.sklearn.batches import Batch, Batches, Samples
 from backlit.sklearn.network import Array, linear_layers
 
-GATHERED_BATCHES = 32
 SMALLEST_RATE = 1e-6  # where the adaptive schedule gives up
 LossOf = Callable[[Tensor, Tensor], Tensor]  # outputs and targets → one loss per sample
-
-
-@dataclass
-class Samples:
-    """What is learnt from; `weight` may be None."""
-
-    x: Array
-    y: Array
-    weight: Array | None = None
-
-    def at(self, rows: Any) -> Samples:
-        """Some of them, by indices or a slice, in that order."""
-        weight = None if self.weight is None else rows_of(self.weight, rows)
-        return Samples(rows_of(self.x, rows), rows_of(self.y, rows), weight)
-
-    def batches(self, order: Array | None, size: int) -> Iterator[Samples]:
-        """All of them in batches of ``size``, in some order."""
-        # Rows from all over the memory push what a step needs out of the caches: 100,000 x 20 takes
-        # 4 us more per step where each batch is gathered on its own.
-        at_once = size * GATHERED_BATCHES
-        for first in range(0, len(self.x), at_once):
-            rows = slice(first, first + at_once)
-            part = self.at(rows if order is None else order[rows])
-            for start in range(0, len(part.x), size):
-                yield part.at(slice(start, start + size))
-
-
-def rows_of(array: Array, rows: Any) -> Array:
-    """The rows at some indices, or in a slice."""
-    # `take` needs a fifth of the time of `array[rows]` where rows are short.
-    found: Array = array[rows] if isinstance(rows, slice) else array.take(rows, 0)
-    return found
 
 
 @dataclass
@@ -82,6 +52,11 @@ class Trainer:
     best_weights: list[Array] | None = None
     captured: Any = None
 
+    @functools.cached_property
+    def weights(self) -> list[Parameter]:
+        """The weights of all layers, in order."""
+        return [layer.weight for layer in linear_layers(self.network)]
+
     # -- the loss -----------------------------------------------------------------------------
 
     def mean_loss(self, x: Tensor, y: Tensor, weight: Tensor | None, total: Any) -> Tensor:
@@ -91,7 +66,7 @@ class Trainer:
 
     def penalty(self) -> Tensor:
         """½ Σ W² over all weights."""
-        terms = [layer.weight.square().sum() for layer in linear_layers(self.network)]
+        terms = [w.square().sum() for w in self.weights]
         return sum(terms[1:], terms[0]) * 0.5
 
     # -- steps --------------------------------------------------------------------------------
@@ -99,11 +74,8 @@ class Trainer:
     def make_optimizer(self) -> Optimizer:
         """The optimizer that `solver` names or makes."""
         s = self.settings
-        layers = linear_layers(self.network)
-        groups = [
-            {"params": [layer.weight for layer in layers]},
-            {"params": [layer.bias for layer in layers]},
-        ]
+        biases = [layer.bias for layer in linear_layers(self.network)]
+        groups = [{"params": self.weights}, {"params": biases}]
         rate = s.learning_rate_init
         if s.solver == "adam":
             return optim.Adam(groups, lr=rate, betas=(s.beta_1, s.beta_2), eps=s.epsilon)
@@ -121,19 +93,18 @@ class Trainer:
         """Whether the optimizer's weight decay is the gradient of the penalty."""
         return self.settings.solver in ("adam", "sgd")
 
-    def step(self, batch: Samples, total: float) -> Tensor:
+    def step(self, batch: Batch, total: float) -> Tensor:
         """One optimizer step; returns the loss."""
         assert self.optimizer is not None
         if self.decays:
             self.optimizer.param_groups[0]["weight_decay"] = self.settings.alpha / total
         if self.captured is None:
             self.captured = capture(self.whole_step)
-        x, y = from_array(batch.x), from_array(batch.y)
         if batch.weight is None:
-            loss: Tensor = self.captured(x, y)
+            loss: Tensor = self.captured(*batch.tensors)
         else:
-            sum_of_weights = from_array(np.array(total, batch.x.dtype))
-            loss = self.captured(x, y, from_array(batch.weight), sum_of_weights)
+            sum_of_weights = from_array(np.array(total, batch.weight.dtype))
+            loss = self.captured(*batch.tensors, sum_of_weights)
         return loss.detach() if loss.requires_grad else loss
 
     def whole_step(
@@ -152,17 +123,16 @@ class Trainer:
         optimizer.step()
         return loss
 
-    def epoch(self, samples: Samples, batch_size: int) -> float:
+    def epoch(self, batches: Batches) -> float:
         """All samples once; the mean loss, the penalty included."""
-        n = len(samples.x)
+        n = len(batches.samples.x)
         order = self.rng.permutation(n) if self.settings.shuffle else None
         losses: list[tuple[Tensor, int, float]] = []
-        for batch in samples.batches(order, batch_size):
-            count = len(batch.x)
-            total = float(count if batch.weight is None else batch.weight.sum())
+        for batch in batches.epoch(order):
+            total = float(batch.size if batch.weight is None else batch.weight.sum())
             if total == 0:
                 continue
-            losses.append((self.step(batch, total), count, total))
+            losses.append((self.step(batch, total), batch.size, total))
         self.t += n
         # Read only now: a loss read in the loop would split every step in two programs.
         decay = self.settings.alpha * self.penalty_now()
@@ -170,14 +140,13 @@ class Trainer:
 
     def penalty_now(self) -> float:
         """`penalty` as a number, without a program of its own."""
-        weights = (realize(layer.weight) for layer in linear_layers(self.network))
-        return 0.5 * sum(float(np.vdot(w, w)) for w in weights)
+        arrays = map(realize, self.weights)
+        return 0.5 * sum(float(np.vdot(w, w)) for w in arrays)
 
     def run(
         self,
-        samples: Samples,
+        batches: Batches,
         epochs: int,
-        batch_size: int,
         score: Callable[[], float] | None,
         incremental: bool,
     ) -> None:
@@ -189,7 +158,7 @@ class Trainer:
         try:
             for _ in range(epochs):
                 self.n_iter += 1
-                self.losses.append(self.epoch(samples, batch_size))
+                self.losses.append(self.epoch(batches))
                 self.note_progress(score)
                 if s.solver == "sgd" and s.learning_rate == "invscaling":
                     self.set_rate(s.learning_rate_init / (self.t + 1) ** s.power_t)
