@@ -231,7 +231,7 @@ class Module(StateMethods):
             raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
         if not name:
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if hasattr(self, name) and self._kinds.get(name) not in kinds:
+        if self._kinds.get(name) not in kinds and _has(self, name):
             raise KeyError(f"attribute '{name}' already exists")
 
     # -- changing everything at once ---------------------------------------------------------
@@ -394,3 +394,12 @@ def _wrong_kind(name: str, x: Any, kind: str) -> Exception:
 
 
 __all__ = ["Module", "Registry"]
+
+
+def _has(module: Module, name: str) -> bool:
+    """``hasattr`` without the search for similar names, which takes longer than making a layer."""
+    try:
+        object.__getattribute__(module, name)
+    except AttributeError:
+        return False
+    return True
