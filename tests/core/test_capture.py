@@ -13,6 +13,7 @@ import pytest
 import backlit
 from backlit import nn
 from backlit.core.capture import Captured
+from backlit.nn.hooks import register_module_forward_hook
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 6)).astype(np.float32)
@@ -245,6 +246,42 @@ def test_what_cannot_be_repeated_runs_as_it_is(function: Any, why: str) -> None:
         if k == 1:
             assert isinstance(run, Captured)
             assert run.why == why
+
+
+def hook_on_weight(name: str) -> Callable[..., Any]:
+    return lambda model, optimizer, call: getattr(model[0].weight, name)(call)
+
+
+HOOKS: dict[str, Callable[..., Any]] = {
+    "of a module, forward": lambda model, optimizer, call: model[0].register_forward_hook(call),
+    "of a module, backward": lambda model, _, call: model[0].register_full_backward_hook(call),
+    "of all modules": lambda model, optimizer, call: register_module_forward_hook(call),
+    "of a tensor": hook_on_weight("register_hook"),
+    "after a gradient": hook_on_weight("register_post_accumulate_grad_hook"),
+    "of an optimizer": lambda model, optimizer, call: optimizer.register_step_post_hook(call),
+}
+
+
+@pytest.mark.parametrize("register", HOOKS.values(), ids=HOOKS)
+def test_hooks_that_come_and_go(register: Callable[..., Any]) -> None:
+    """While there are hooks, the function runs as it is; without them it is repeated."""
+    model, stepper, step = make("plain", "SGD", {"lr": 0.1})
+    run, seen = backlit.capture(step), []
+    ((x, y), *_) = batches()
+    for _ in range(4):
+        run(x, y)
+    assert run.why == ""
+    handle = register(model, stepper, lambda *args: seen.append(1))
+    for _ in range(4):
+        run(x, y)
+    assert len(seen) >= 4
+    assert run.why.endswith("has hooks, which are Python")
+    handle.remove()
+    seen.clear()
+    for _ in range(4):
+        run(x, y)
+    assert seen == []
+    assert run.why == ""
 
 
 def test_arguments_that_require_grad() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from backlit.core.inplace import is_leaf
+from backlit.core.observer import changes
 from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor, extra
 from backlit.errors import GradientError
@@ -20,10 +21,12 @@ class RemovableHandle:
     def __init__(self, hooks: dict[int, Any], key: int) -> None:
         self.hooks = hooks
         self.id = key
+        changes.count += 1
 
     def remove(self) -> None:
         """Take the hook off; doing so twice is harmless."""
         self.hooks.pop(self.id, None)
+        changes.count += 1
 
     def __enter__(self) -> Self:
         return self

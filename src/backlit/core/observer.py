@@ -17,7 +17,7 @@ class Changes:
     __slots__ = ("count",)
 
     def __init__(self) -> None:
-        self.count = 0  # assignments of attributes to modules
+        self.count = 0  # assignments of attributes to modules, hooks that come and go
 
 
 changes = Changes()

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from backlit.core.era import local
+from backlit.core.observer import changes
 from backlit.errors import ArgumentError
 from backlit.nn.backward_hooks import BackwardHooks
 
@@ -28,12 +30,14 @@ class RemovableHandle:
     def __init__(self, hooks: OrderedDict[int, Any]) -> None:
         self.id = next(_next_id)
         self._hooks: weakref.ref[Any] | None = weakref.ref(hooks)
+        changes.count += 1
 
     def remove(self) -> None:
         """Take the hook away; nothing happens if it is gone already."""
         hooks = self._hooks() if self._hooks is not None else None
         if hooks is not None:
             hooks.pop(self.id, None)
+            changes.count += 1
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +118,8 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
     """``module.forward(*args, **kwargs)`` with every hook around it."""
     own = module._hooks or _none
     everywhere.active = everywhere.around_calls()
+    if local.observer is not None and (everywhere.active or own.around_calls()):
+        local.observer.refuse("a module has hooks, which are Python")
     state = _Call(module)
     try:
         return state.run(own, args, kwargs)

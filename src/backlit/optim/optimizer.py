@@ -222,6 +222,8 @@ class Optimizer:
 
     def _tell(self, observer: Any, group: Any, owns: list[dict[str, Any]], numbers: Any) -> None:
         """Tell a captured step function how the numbers of its next steps are made."""
+        if self._pre_hooks or self._post_hooks:
+            observer.refuse("an optimizer has hooks, which are Python")
         if self.static_changes or all(group is not g for g in self.param_groups):
             observer.refuse(f"{type(self).__name__}'s formula may change from step to step")
         observer.made(functools.partial(self._advance, group, owns), numbers)
