@@ -278,6 +278,53 @@ def test_reduced_inputs_are_kept() -> None:
     assert pairs(program) == []
 
 
+def test_numbers_of_rows_are_read_first() -> None:
+    """A kernel with reductions may write over what has one number per row, or one in all."""
+    column = np.arange(3.0).reshape(3, 1)
+    program, *_ = recorded(lambda x, c: c + x.sum(1, keepdim=True), SQUARE, column)
+    assert pairs(program) == [(0, 1)]
+    program, *_ = recorded(lambda x, c: c + x.sum((0, 1)), SQUARE, np.float64(1.0))
+    assert pairs(program) == [(0, 1)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 9, 70])
+@pytest.mark.parametrize("cols", [3, 300])
+def test_numbers_of_rows_are_written_in_place(rows: int, cols: int) -> None:
+    """Rows taken together or alone, narrow or wide: c += sum over the row is right in place."""
+    x = backlit.randn(rows, cols, dtype=backlit.float64)
+    c = backlit.randn(rows, 1, dtype=backlit.float64)
+    for _ in range(4):
+        expected = c.numpy() + x.numpy().sum(1, keepdims=True)
+        before = address(c)
+        c.add_(x.sum(1, keepdim=True))
+        backlit.flush()
+        np.testing.assert_allclose(c.tolist(), expected, rtol=1e-12)
+    assert address(c) == before
+
+
+def test_arrays_read_by_steps_before_are_free() -> None:
+    """What an earlier step was the last to read may be written over by a later one."""
+    program, *_ = recorded(lambda v, x: v * 0.9 + x.sum(), np.ones(1), SQUARE)
+    simplify(program)
+    plan = Plan(program, Runner(program))
+    reads = [i for i, s in enumerate(plan.steps) if plan.program.nodes[0].args[0] in s.inputs]  # type: ignore[union-attr]
+    assert max(reads) < len(plan.steps) - 1
+    assert plan.donors == [(0, 0)]
+
+
+def test_each_value_takes_the_place_of_the_one_before() -> None:
+    """Three of the same shape: the velocity's takes the velocity's, not the weight's array."""
+
+    def step(w: backlit.Tensor, v: backlit.Tensor, x: backlit.Tensor) -> Any:
+        slower = v * 0.9  # the inputs are numbered as they are used: v, w, x
+        gradient = w.sum() * x + 0.0 * w
+        velocity = slower + gradient
+        return gradient, velocity, w - velocity * 0.1
+
+    program, *_ = recorded(step, SQUARE, SQUARE, SQUARE)
+    assert sorted(pairs(program)) == [(0, 2), (1, 0), (2, 1)]
+
+
 @pytest.mark.parametrize("second", ["row", "column", "scalar", "full"])
 def test_inputs_read_in_two_ways_are_kept(second: str) -> None:
     """An input that a kernel reads element by element and in another way too is kept."""

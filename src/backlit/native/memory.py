@@ -29,6 +29,7 @@ from backlit.native.steps import (
 )
 
 ALIGNMENT = 64
+_NEAR = 64  # nodes behind a result that are looked at for an array it may have
 _WITH_REDUCTIONS = frozenset({"sum", "amax", "amin", "softmax", "log_softmax"})
 
 
@@ -144,46 +145,59 @@ def donations(
 ) -> list[tuple[int, int]]:
     """(output, input) pairs where the output may be written into the input's array.
 
-    The kernel must read the input element by element and nowhere else, as its last reader; no step
-    that can fail comes later; and the input is neither returned nor kept for a backward pass.
+    The output is computed from the input, in as few nodes as any that could have the array: so each
+    of a tensor's values takes the place of the one before. A kernel writes it, and no earlier step
+    can fail later. Steps before have read the input, or that kernel is the last to do so, element
+    by element; one with reductions, which goes over its rows more than once, may have but one
+    number per row of it: those it reads first. The input is neither returned nor kept for a
+    backward pass.
     """
-    last_read: dict[int, int] = {}
-    for i, step in enumerate(steps):
-        for v in read(step, lowering):
-            last_read[v.id] = i
+    last_read = {v.id: i for i, step in enumerate(steps) for v in read(step, lowering)}
     first = max((i for i, step in enumerate(steps) if can_fail(step)), default=-1) + 1
-    taken: set[int] = set()
-    found: list[tuple[int, int]] = []
+    candidates: list[tuple[int, Value, Input]] = []
     for i, step in enumerate(steps[first:], first):
-        if not isinstance(step, Kernel) or has_reduction(step):
+        if not isinstance(step, Kernel):
             continue
         for out in step.outputs:
             if out.id not in out_index:
                 continue
-            for v in step.inputs:
-                if (
-                    isinstance(v, Input)
-                    and v.index not in program.kept_inputs
-                    and v.id not in taken
-                    and v.id not in returned
-                    and last_read[v.id] == i
-                    and _element_by_element(step, v, out)
-                ):
-                    taken.add(v.id)
-                    found.append((out_index[out.id], v.index))
-                    break
+            for distance, v in _origins(out, lowering):
+                is_free = v.index not in program.kept_inputs and v.id not in returned
+                is_read = last_read[v.id] < i or (
+                    last_read[v.id] == i and _element_by_element(step, v)
+                )
+                if is_free and is_read and v.shape == out.shape and v.dtype is out.dtype:
+                    candidates.append((distance, out, v))
+    found: dict[int, int] = {}
+    for _, out, v in sorted(candidates, key=lambda candidate: candidate[0]):
+        if out_index[out.id] not in found and v.index not in found.values():
+            found[out_index[out.id]] = v.index
+    return list(found.items())
+
+
+def _origins(out: Value, lowering: Lowering) -> list[tuple[int, Input]]:
+    """Inputs from which ``out`` is computed element by element, and in how many nodes."""
+    found: list[tuple[int, Input]] = []
+    known, layer, distance = {out.id}, [out], 0
+    while layer and len(known) < _NEAR:
+        distance += 1
+        made_by = (lowering.nodes[v.id] for v in layer if v.id in lowering.nodes)
+        args = {a.id: a for node in made_by for a in node.args if a.numel == out.numel}
+        layer = [a for a in args.values() if a.id not in known]
+        known.update(args)
+        found += [(distance, a) for a in layer if isinstance(a, Input)]
     return found
 
 
-def _element_by_element(step: Kernel, v: Value, out: Value) -> bool:
-    """Whether the kernel reads ``v`` just where, and in the dtype in which, it writes ``out``."""
+def _element_by_element(step: Kernel, v: Value) -> bool:
+    """Whether the kernel reads ``v`` in one way only, and each element before it writes there."""
     extents = [e for x, e in zip(step.inputs, step.extents, strict=True) if x.id == v.id]
     if any(skip for x, skip in zip(step.inputs, step.skips, strict=True) if x.id == v.id):
         return False
-    whole = extents == ["full"] or (extents == ["scalar"] and v.numel == 1)
-    return whole and v.shape == out.shape and v.dtype is out.dtype
+    is_number = extents == ["scalar"] and v.numel == 1
+    return is_number or extents == (["column"] if _has_reduction(step) else ["full"])
 
 
-def has_reduction(step: Kernel) -> bool:
+def _has_reduction(step: Kernel) -> bool:
     """Whether the kernel makes more than one pass over its operands."""
     return any(n.primitive.name in _WITH_REDUCTIONS for n in step.nodes)
