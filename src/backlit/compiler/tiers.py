@@ -101,6 +101,11 @@ class Tiered:
         outs = (out for node in self.program.nodes for out in node.outs)
         return sum(out.numel * out.dtype.itemsize for out in outs) >= LARGE_BYTES
 
+    def table(self) -> Any:
+        """What runs this program on arrays that stay where they are; None where nothing does."""
+        table = getattr(self.plan, "table", None)
+        return table() if table is not None and watching.observer is None else None
+
     @property
     def is_known(self) -> bool:
         """Whether its machine code is on disk, so that nobody waits long for it."""
@@ -136,6 +141,16 @@ class Observer(Protocol):
         """Call ``compile(tiered)``."""
 
 
+class _Watching:
+    """Who watches, if anyone."""
+
+    __slots__ = ("observer",)
+
+    def __init__(self) -> None:
+        self.observer: Observer | None = None
+
+
+watching = _Watching()
 _own_run, _own_compile = Tiered.__call__, Tiered.compile
 
 
@@ -144,6 +159,7 @@ def watch(observer: Observer | None) -> None:
 
     The methods themselves are exchanged, so that a run asks nothing while nobody watches.
     """
+    watching.observer = observer
     if observer is None:
         Tiered.__call__ = _own_run  # type: ignore[method-assign]
         Tiered.compile = _own_compile  # type: ignore[method-assign]

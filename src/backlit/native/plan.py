@@ -26,6 +26,7 @@ from backlit.native.lower import Lowering
 from backlit.native.memory import ALIGNMENT, donations, lives, place, updates_last, written
 from backlit.native.reuse import Reuse
 from backlit.native.runtime import COMPLETED, FAILED, runtime
+from backlit.native.steady import StandingTable
 from backlit.native.steps import (
     Kernel,
     Lookup,
@@ -84,6 +85,7 @@ class Plan:
         self.work = sum(_work(s) for s in self.steps)
         self._arena()
         self._tables()
+        self.places_of_results = self._places_of_results()
         self.pick = self._picker()
         last = self.segments[-1] if self.donors else None
         assert not isinstance(last, Piece)
@@ -92,8 +94,8 @@ class Plan:
         is_native = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
         self.is_one_call = is_native and self.work <= _LONG  # other threads need not run meanwhile
 
-    def _picker(self) -> Callable[[list[Any]], Any] | None:
-        """How to take the results from the arrays out, if each is one of them as it is."""
+    def _places_of_results(self) -> list[int] | None:
+        """Which of the arrays out are the results, if each is one of them as it is."""
         places: list[int] = []
         for r in self.returns:
             if r.value.id not in self.out_index or r.shape != tuple(r.value.shape):
@@ -101,12 +103,19 @@ class Plan:
             if r.strides != contiguous(r.shape) or r.offset:
                 return None
             places.append(self.out_index[r.value.id])
+        return places
+
+    def _picker(self) -> Callable[[list[Any]], Any] | None:
+        """How to take the results from the arrays out."""
+        places = self.places_of_results
+        if not places:
+            return None
         if places == list(range(len(self.fresh))):
             return tuple
         if len(places) == 1:
             (only,) = places
             return lambda outputs: (outputs[only],)
-        return operator.itemgetter(*places) if places else None
+        return operator.itemgetter(*places)
 
     def _arena(self) -> None:
         """Make the arena, and arrays over it for NumPy source to read."""
@@ -178,6 +187,14 @@ class Plan:
                 if source is not None and self.lowering.kind[source.outs[0].id] == "view":
                     stack.append(source)
         return [n for n in self.lowering.order if n.outs[0].id in found]
+
+    def table(self) -> StandingTable | None:
+        """The table of a program that is one call of the loop, for who runs it on the same arrays
+        again and again."""
+        places, segment = self.places_of_results, self.last
+        if places is None or segment is None or not self.is_one_call or self.odd_numbers:
+            return None
+        return StandingTable(segment.head, places, self.fresh, set(self.donors), self.reuse)
 
     # -- running ------------------------------------------------------------------------------
 

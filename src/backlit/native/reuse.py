@@ -198,6 +198,10 @@ class Reuse:
             outputs[k] = np.empty(*spec)
         return outputs
 
+    def references(self, k: int, array: Any) -> int:
+        """How many times this holds ``array`` for result ``k``."""
+        return (self._kept[k] is array) + (self._spare[k] is array)
+
     def own_arrays(self) -> list[Any]:
         """The same without those that may come from inputs, which `donate` adds later."""
         outputs = self._kept.copy()

@@ -1,0 +1,199 @@
+"""Steady replays: calls that find everything where the call before left it.
+
+A replay that rewrites tensors in their own arrays ends as it began: the same tensors hold the same
+arrays, and nobody else holds them. Then the next call need not hand all of them over again. The
+facts that this rests on are noted once; native code checks them, runs the program, and counts the
+changes, in one call. Where a fact no longer holds, nothing has been done yet, and the replay goes
+its longer way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from backlit.core.era import realize
+from backlit.core.observer import changes
+from backlit.core.tensor import Tensor, extra
+
+if TYPE_CHECKING:
+    from backlit.core.replay import Gradient, Steps
+
+_LASTING = 16  # runs after which a steady replay was worth its making
+_MOST_PATIENT = 1024  # other runs, at most, before it is tried again
+
+
+class Slot(NamedTuple):
+    """The fact that attribute ``name`` of ``owner``, which is a slot, holds ``held``."""
+
+    owner: Any
+    name: str
+    held: Any
+
+
+class Counted(NamedTuple):
+    """The fact that ``references`` to ``what`` exist, so many."""
+
+    what: Any
+    references: int
+
+
+class _Facts:
+    """What has to hold before each run, and what counts the runs."""
+
+    def __init__(self, first: list[Slot]) -> None:
+        self.slots_and_counts: list[Slot | Counted] = [*first]
+        self.counters: list[tuple[Any, str]] = []
+
+    def slot(self, owner: Any, name: str, held: Any) -> None:
+        self.slots_and_counts.append(Slot(owner, name, held))
+
+    def references(self, what: Any, count: int) -> None:
+        self.slots_and_counts.append(Counted(what, count))
+
+    def others(self) -> list[Any]:
+        """What slots hold and nobody counts: while it is held, nothing else has its address."""
+        counted = {id(fact.what) for fact in self.slots_and_counts if isinstance(fact, Counted)}
+        slots = (fact for fact in self.slots_and_counts if isinstance(fact, Slot))
+        return [slot.held for slot in slots if id(slot.held) not in counted]
+
+
+class _Unsteady(Exception):
+    """Something moves from call to call."""
+
+
+class Patience:
+    """When a replay is tried as a steady one: after a few other runs, after more if that failed."""
+
+    __slots__ = ("_left", "_patience")
+
+    def __init__(self) -> None:
+        self._left = self._patience = 2
+
+    def is_over(self) -> bool:
+        """Count a run; whether it is time to try."""
+        self._left -= 1
+        return self._left < 0
+
+    def failed(self, runs: int) -> None:
+        """It was not steady, or no longer is after so many runs."""
+        lasted = runs >= _LASTING
+        self._patience = 2 if lasted else min(2 * self._patience, _MOST_PATIENT)
+        self._left = self._patience
+
+
+class Steady:
+    """One program, run on the arrays that the tensors of a replay hold.
+
+    Args:
+        steps: how the replay runs its only program.
+        had_gradient: whether each tensor has a gradient when a call begins.
+    """
+
+    def __init__(self, steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> None:
+        table = steps.program.runner.table()
+        if table is None:
+            raise _Unsteady
+        self.runs = 0
+        self._arguments, self._moved, self._varying = steps.arguments, steps.moved, steps.varying
+        self._numbers = steps.numbers.copy()
+        self._inputs: list[Any] = [None] * steps.n_inputs
+        self._outputs: list[Any] = [None] * len(table.fresh)
+        self._results: list[Any] = [None] * len(table.places)
+        for i, array in steps.constants:
+            self._inputs[i] = array
+        facts = _Facts([*table.facts, Slot(changes, "count", changes.count)])
+        for t, had in had_gradient:
+            _has_gradient(t, had, facts)
+        self._enter(steps, table, facts)
+        taken = [k for k, _ in steps.rewritten] + [g.output for g in steps.gradients]
+        places = [table.places[k] for k in taken]
+        self._fresh: list[tuple[int, int, tuple[int, ...], Any]] = [
+            (k, at, *table.fresh[at]) for k, at in enumerate(table.places) if k not in taken
+        ]
+        places += [at for _, at, _, _ in self._fresh]
+        if len(set(places)) < len(places) or not steps.returned.isdisjoint(taken):
+            raise _Unsteady
+        for g in steps.gradients:
+            self._receive(g, table, facts)
+        self._run: Any = table.steady(facts.slots_and_counts, facts.counters)
+        self._held = facts.others()
+        self.holds: Callable[[], bool] = self._run.holds
+
+    def _enter(self, steps: Steps, table: Any, facts: _Facts) -> None:
+        """The arrays of tensors closed over go in, and those that are rewritten also out."""
+        outputs = {id(t): table.places[k] for k, t in steps.rewritten}
+        for i, t, _ in steps.closed:
+            array = t._data
+            if array is None:
+                raise _Unsteady
+            self._inputs[i] = array
+            facts.slot(t, "_var", t._var)
+            facts.slot(t, "_data", array)
+            at = outputs.get(id(t))
+            if at is None:
+                continue
+            x = extra(t)
+            x.views = [w for w in x.views if w() is not None] or None if x.views else None
+            if (at, i) not in table.donors or array.base is not None:
+                raise _Unsteady
+            self._outputs[at] = array
+            facts.references(array, 3)  # of the tensor and of the two lists here
+            facts.slot(t, "_x", x)
+            facts.slot(x, "views", None)
+            facts.counters.append((x, "version"))
+        for t, _ in steps.added_to:
+            _has_gradient(t, True, facts)
+
+    def _receive(self, g: Gradient, table: Any, facts: _Facts) -> None:
+        """The array of a gradient is written again if nobody holds it, nor the tensor around it."""
+        t, x = g.last, g.owner._x
+        array = None if t is None else t._data
+        if t is None or x is None or array is None or array.base is not None:
+            raise _Unsteady
+        at = table.places[g.output]
+        self._outputs[at] = array
+        facts.slot(g.owner, "_x", x)
+        facts.slot(x, "grad", t)
+        facts.references(t, 2)  # as `g.last` and as the gradient
+        facts.slot(t, "_x", None)
+        facts.slot(t, "_var", g.kind)
+        facts.slot(t, "_data", array)
+        facts.references(array, 2 + table.references(at, array))  # the tensor's and the list's
+
+    def run(self, args: tuple[Any, ...], made: list[Any]) -> list[Any] | None:
+        """The results that are returned; None if a fact does not hold, and nothing was done."""
+        inputs, outputs, numbers = self._inputs, self._outputs, self._numbers
+        for i, k in self._arguments:
+            inputs[i] = args[k]._data
+        for i, base, move in self._moved:
+            inputs[i] = move(realize(args[base] if isinstance(base, int) else base))
+        for j, maker, index, added in self._varying:
+            numbers[j] = made[maker][index] + added if added else made[maker][index]
+        for k, at, shape, dtype in self._fresh:
+            self._results[k] = outputs[at] = np.empty(shape, dtype)
+        if not self._run.run(inputs, outputs, numbers):
+            return None
+        self.runs += 1
+        return self._results
+
+
+def _has_gradient(t: Tensor, has: bool, facts: _Facts) -> None:
+    """Whether ``t`` has a gradient stays as it is."""
+    x = t._x
+    if (x is not None and x.grad is not None) is not has:
+        raise _Unsteady
+    facts.slot(t, "_x", x)
+    if x is not None:
+        facts.slot(x, "grad", x.grad)
+
+
+def steady(steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
+    """The steady form of a replay, if nothing moves."""
+    try:
+        found = Steady(steps, had_gradient)
+    except _Unsteady:
+        return None
+    return found if found.holds() else None
