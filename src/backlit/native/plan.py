@@ -191,9 +191,10 @@ class Plan:
     def table(self) -> StandingTable | None:
         """The table of a program that is one call of the loop, for who runs it on the same arrays
         again and again."""
-        places, segment = self.places_of_results, self.last
-        if places is None or segment is None or not self.is_one_call or self.odd_numbers:
+        places = self.places_of_results
+        if places is None or not self.is_one_call or self.odd_numbers:
             return None
+        segment: Any = self.segments[0]
         return StandingTable(segment.head, places, self.fresh, set(self.donors), self.reuse)
 
     # -- running ------------------------------------------------------------------------------
