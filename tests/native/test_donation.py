@@ -312,6 +312,21 @@ def test_arrays_read_by_steps_before_are_free() -> None:
     assert plan.donors == [(0, 0)]
 
 
+def test_counters_count_in_place() -> None:
+    """Whole numbers are added in the array of one of them, unless it is read in two ways."""
+    whole = np.arange(9).reshape(3, 3)
+    for function, expected in (
+        (lambda n: n + 1, [(0, 0)]),
+        (lambda n, m: n * m, [(0, 0)]),
+        (lambda n: n + n, []),
+        (lambda n: n + n[0], []),
+        (lambda n: n == 1, []),
+    ):
+        arrays = [whole] * function.__code__.co_argcount
+        program, *_ = recorded(function, *arrays)  # type: ignore[arg-type]
+        assert pairs(program) == expected
+
+
 def test_each_value_takes_the_place_of_the_one_before() -> None:
     """Three of the same shape: the velocity's takes the velocity's, not the weight's array."""
 

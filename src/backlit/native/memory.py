@@ -16,6 +16,7 @@ import numpy as np
 from backlit.core.program import Program
 from backlit.core.value import Input, Value
 from backlit.native.lower import Lowering
+from backlit.native.ready import integers
 from backlit.native.steps import (
     ColumnReduction,
     Copy,
@@ -121,7 +122,7 @@ def place(temporaries: list[Life]) -> tuple[dict[int, int], int]:
 
 
 def updates_last(steps: list[Step], lowering: Lowering) -> list[Step]:
-    """``steps`` with the kernels that nothing reads from after the last step that can fail.
+    """``steps`` with those that nothing reads from after the last step that can fail.
 
     Only there may they write into the arrays of inputs.
     """
@@ -129,8 +130,9 @@ def updates_last(steps: list[Step], lowering: Lowering) -> list[Step]:
     needed = {v.id for step in steps for v in read(step, lowering)}
 
     def moves(i: int, step: Step) -> bool:
-        unread = isinstance(step, Kernel) and needed.isdisjoint(v.id for v in step.outputs)
-        return i < last and unread
+        if i >= last or not isinstance(step, (Kernel, Loop)) or can_fail(step):
+            return False
+        return needed.isdisjoint(v.id for v in written(step))
 
     moved = [step for i, step in enumerate(steps) if moves(i, step)]
     return [step for i, step in enumerate(steps) if not moves(i, step)] + moved
@@ -156,9 +158,9 @@ def donations(
     first = max((i for i, step in enumerate(steps) if can_fail(step)), default=-1) + 1
     candidates: list[tuple[int, Value, Input]] = []
     for i, step in enumerate(steps[first:], first):
-        if not isinstance(step, Kernel):
+        if not isinstance(step, (Kernel, Loop)):
             continue
-        for out in step.outputs:
+        for out in written(step):
             if out.id not in out_index:
                 continue
             for distance, v in _origins(out, lowering):
@@ -189,8 +191,12 @@ def _origins(out: Value, lowering: Lowering) -> list[tuple[int, Input]]:
     return found
 
 
-def _element_by_element(step: Kernel, v: Value) -> bool:
-    """Whether the kernel reads ``v`` in one way only, and each element before it writes there."""
+def _element_by_element(step: Kernel | Loop, v: Value) -> bool:
+    """Whether the step reads ``v`` in one way only, and each element before it writes there."""
+    if isinstance(step, Loop):
+        refs = [r for r in step.operands if r.value.id == v.id]
+        is_whole = len(refs) == 1 and refs[0].is_contiguous and not refs[0].offset
+        return is_whole and step.node.primitive.name in integers.BINARY
     extents = [e for x, e in zip(step.inputs, step.extents, strict=True) if x.id == v.id]
     if any(skip for x, skip in zip(step.inputs, step.skips, strict=True) if x.id == v.id):
         return False
