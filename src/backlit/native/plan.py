@@ -8,7 +8,10 @@ optimizer's step writes its parameters in place.
 from __future__ import annotations
 
 import operator
+import os
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +55,7 @@ class Piece:
 
 
 class Plan:
-    """A lowered program. `__call__` runs it; one thread at a time, others take the cold path."""
+    """A lowered program. `__call__` runs it; one thread at a time, others wait for their turn."""
 
     def __init__(self, program: Program, cold: Callable[[list[Any], list[Any]], Any]) -> None:
         self.program = program
@@ -60,6 +63,7 @@ class Plan:
         self.lock = threading.Lock()
         self.odd_numbers: frozenset[int] = frozenset()  # numbers that arrive as int or bool
         self.native = runtime()
+        _plans.add(self)
         self._build()
 
     # -- building -----------------------------------------------------------------------------
@@ -201,7 +205,9 @@ class Plan:
 
     def __call__(self, inputs: list[Any], scalars: list[Any]) -> Any:
         if not self.lock.acquire(False):
-            return self.cold(inputs, scalars)
+            if self._is_running_here():
+                return self.cold(inputs, scalars)
+            self.lock.acquire()
         outputs: list[Any] = []
         try:
             if self.is_one_call and not self.odd_numbers:
@@ -225,6 +231,15 @@ class Plan:
             raise
         finally:
             self.lock.release()
+
+    def _is_running_here(self) -> bool:
+        """Whether a run of this thread was interrupted, by a signal's handler or a finalizer."""
+        frame = sys._getframe(2)
+        while frame is not None:
+            if frame.f_code is Plan.__call__.__code__ and frame.f_locals["self"] is self:
+                return True
+            frame = frame.f_back  # type: ignore[assignment]
+        return False
 
     def _run_segments(self, inputs: list[Any], outputs: list[Any], scalars: list[Any]) -> None:
         """Run the segments in order; what may be written into donated arrays comes last."""
@@ -315,6 +330,19 @@ class Plan:
         steps = tuple(s * array.itemsize for s in ref.strides)
         first = np.ascontiguousarray(array).reshape(-1)[ref.offset :]
         return np.lib.stride_tricks.as_strided(first, ref.shape, steps)
+
+
+_plans: weakref.WeakSet[Plan] = weakref.WeakSet()
+
+
+def _unlock_all() -> None:
+    """In the child of a fork, whose other threads are gone: none of them will unlock a plan."""
+    for plan in _plans:
+        plan.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)
 
 
 class _Refused(Exception):

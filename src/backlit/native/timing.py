@@ -130,7 +130,7 @@ class Timed:
     ) -> tuple[Any, bool]:
         """The results of ``run``, which runs the plan, and whether ``spans`` tells of that run.
 
-        It does not if another thread was running the plan, so that NumPy source ran instead.
+        It does not if another thread's run is being timed.
         """
         if not self._lock.acquire(blocking=False):
             return run(inputs, scalars), False
