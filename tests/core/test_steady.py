@@ -3,6 +3,7 @@ notices whatever has been moved."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -268,6 +269,39 @@ def test_the_plan_is_used_elsewhere_between() -> None:
             thread.join()
         found.append(training.state())
     assert found[0] == found[1]
+
+
+def test_threads_that_infer_at_once() -> None:
+    """Every call gets the results of its own arguments."""
+    model = nn.Linear(3, 2)
+
+    @backlit.capture
+    def infer(x: Any) -> Any:
+        with backlit.no_grad():
+            return model(x)
+
+    xs = [backlit.full((4, 3), float(k)) for k in range(4)]
+    expected = [model(x).tolist() for x in xs]
+    for x in xs:
+        infer(x)
+    wrong: list[int] = []
+    together = threading.Barrier(4)
+
+    def work(k: int) -> None:
+        together.wait()
+        wrong.extend(k for _ in range(3000) if infer(xs[k]).tolist() != expected[k])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
 
 
 def test_nothing_is_held_when_it_is_over() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from backlit.core.era import Interrupted, realize
 from backlit.core.observer import Observer, Refused, Stage, changes
-from backlit.core.steady import Patience, Steady, steady
+from backlit.core.steady import Patience, Steady, steady_form
 from backlit.core.tensor import Tensor, extra, handle
 from backlit.core.value import Meta, Value, meta_of, outside
 from backlit.core.views import View, mark_stale, mover
@@ -71,11 +71,12 @@ class Replay:
     def run(self, args: tuple[Any, ...]) -> Any:
         """Do what the call did."""
         made = [make() for make in self.makers]
-        if self._steady is not None:
-            found = self._steady.run(args, made)
+        steady = self._steady  # other threads may end it meanwhile
+        if steady is not None:
+            found = steady.run(args, made)
             if found is not None:
                 return self.result([found])
-            self._give_up(self._steady)
+            self._give_up(steady)
         results: list[list[Any]] = []
         for steps in self.stages:
             results.append(steps.run(args, made, results))
@@ -83,10 +84,11 @@ class Replay:
 
     def is_current(self) -> bool:
         """Whether modules, tensors closed over and their gradients are as they were."""
-        if self._steady is not None:
-            if self._steady.holds():
+        steady = self._steady  # other threads may end it meanwhile
+        if steady is not None:
+            if steady.holds():
                 return True
-            self._give_up(self._steady)
+            self._give_up(steady)
         if self.changes != changes.count:
             return False
         for t, had in self.had_gradient:
@@ -101,8 +103,8 @@ class Replay:
                 if t._x is None or t._x.grad is not g:
                     return False
         if len(self.stages) == 1 and self._patience.is_over():
-            self._steady = steady(self.stages[0], self.had_gradient)
-            if self._steady is None:
+            found = self._steady = steady_form(self.stages[0], self.had_gradient)
+            if found is None:
                 self._patience.failed(0)
         return True
 

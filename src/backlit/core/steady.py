@@ -9,6 +9,7 @@ its longer way.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,6 +98,7 @@ class Steady:
         if table is None:
             raise _Unsteady
         self.runs = 0
+        self._turn = threading.Lock()  # the lists are one call's at a time
         self._arguments, self._moved, self._varying = steps.arguments, steps.moved, steps.varying
         self._numbers = steps.numbers.copy()
         self._inputs: list[Any] = [None] * steps.n_inputs
@@ -164,20 +166,27 @@ class Steady:
         facts.references(array, 2 + table.references(at, array))  # the tensor's and the list's
 
     def run(self, args: tuple[Any, ...], made: list[Any]) -> list[Any] | None:
-        """The results that are returned; None if a fact does not hold, and nothing was done."""
-        inputs, outputs, numbers = self._inputs, self._outputs, self._numbers
-        for i, k in self._arguments:
-            inputs[i] = args[k]._data
-        for i, base, move in self._moved:
-            inputs[i] = move(realize(args[base] if isinstance(base, int) else base))
-        for j, maker, index, added in self._varying:
-            numbers[j] = made[maker][index] + added if added else made[maker][index]
-        for k, at, shape, dtype in self._fresh:
-            self._results[k] = outputs[at] = np.empty(shape, dtype)
-        if not self._run.run(inputs, outputs, numbers):
+        """The results that are returned; None if a fact does not hold, or another call is under
+        way: then nothing was done."""
+        if not self._turn.acquire(False):
             return None
-        self.runs += 1
-        return self._results
+        try:
+            inputs, outputs, numbers = self._inputs, self._outputs, self._numbers
+            for i, k in self._arguments:
+                inputs[i] = args[k]._data
+            for i, base, move in self._moved:
+                inputs[i] = move(realize(args[base] if isinstance(base, int) else base))
+            for j, maker, index, added in self._varying:
+                numbers[j] = made[maker][index] + added if added else made[maker][index]
+            results = self._results.copy()
+            for k, at, shape, dtype in self._fresh:
+                results[k] = outputs[at] = np.empty(shape, dtype)
+            if not self._run.run(inputs, outputs, numbers):
+                return None
+            self.runs += 1
+            return results
+        finally:
+            self._turn.release()
 
 
 def _has_gradient(t: Tensor, has: bool, facts: _Facts) -> None:
@@ -190,7 +199,7 @@ def _has_gradient(t: Tensor, has: bool, facts: _Facts) -> None:
         facts.slot(x, "grad", x.grad)
 
 
-def steady(steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
+def steady_form(steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
     """The steady form of a replay, if nothing moves."""
     try:
         found = Steady(steps, had_gradient)
