@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backlit.core.era import realize
 from backlit.core.observer import changes
+from backlit.core.repeated import Gradient, Repeated
 from backlit.core.tensor import Tensor, extra
-
-if TYPE_CHECKING:
-    from backlit.core.replay import Gradient, Steps
 
 _LASTING = 16  # runs after which a steady replay was worth its making
 _MOST_PATIENT = 1024  # other runs, at most, before it is tried again
@@ -89,45 +87,49 @@ class Steady:
     """One program, run on the arrays that the tensors of a replay hold.
 
     Args:
-        steps: how the replay runs its only program.
+        repeated: how the replay runs its only program.
         had_gradient: whether each tensor has a gradient when a call begins.
     """
 
-    def __init__(self, steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> None:
-        table = steps.program.runner.table()
+    def __init__(self, repeated: Repeated, had_gradient: list[tuple[Tensor, bool]]) -> None:
+        table = repeated.program.runner.table()
         if table is None:
             raise _Unsteady
         self.runs = 0
         self._turn = threading.Lock()  # the lists are one call's at a time
-        self._arguments, self._moved, self._varying = steps.arguments, steps.moved, steps.varying
-        self._numbers = steps.numbers.copy()
-        self._inputs: list[Any] = [None] * steps.n_inputs
+        self._arguments, self._moved, self._varying = (
+            repeated.arguments,
+            repeated.moved,
+            repeated.varying,
+        )
+        self._numbers = repeated.numbers.copy()
+        self._inputs: list[Any] = [None] * repeated.n_inputs
         self._outputs: list[Any] = [None] * len(table.fresh)
         self._results: list[Any] = [None] * len(table.places)
-        for i, array in steps.constants:
+        for i, array in repeated.constants:
             self._inputs[i] = array
         facts = _Facts([*table.facts, Slot(changes, "count", changes.count)])
         for t, had in had_gradient:
             _has_gradient(t, had, facts)
-        self._enter(steps, table, facts)
-        taken = [k for k, _ in steps.rewritten] + [g.output for g in steps.gradients]
+        self._enter(repeated, table, facts)
+        taken = [k for k, _ in repeated.rewritten] + [g.output for g in repeated.gradients]
         places = [table.places[k] for k in taken]
         self._fresh: list[tuple[int, int, tuple[int, ...], Any]] = [
             (k, at, *table.fresh[at]) for k, at in enumerate(table.places) if k not in taken
         ]
         places += [at for _, at, _, _ in self._fresh]
-        if len(set(places)) < len(places) or not steps.returned.isdisjoint(taken):
+        if len(set(places)) < len(places) or not repeated.returned.isdisjoint(taken):
             raise _Unsteady
-        for g in steps.gradients:
+        for g in repeated.gradients:
             self._receive(g, table, facts)
         self._run: Any = table.steady(facts.slots_and_counts, facts.counters)
         self._held = facts.others()
         self.holds: Callable[[], bool] = self._run.holds
 
-    def _enter(self, steps: Steps, table: Any, facts: _Facts) -> None:
+    def _enter(self, repeated: Repeated, table: Any, facts: _Facts) -> None:
         """The arrays of tensors closed over go in, and those that are rewritten also out."""
-        outputs = {id(t): table.places[k] for k, t in steps.rewritten}
-        for i, t, _ in steps.closed:
+        outputs = {id(t): table.places[k] for k, t in repeated.rewritten}
+        for i, t, _ in repeated.closed:
             array = t._data
             if array is None:
                 raise _Unsteady
@@ -146,7 +148,7 @@ class Steady:
             facts.slot(t, "_x", x)
             facts.slot(x, "views", None)
             facts.counters.append((x, "version"))
-        for t, _ in steps.added_to:
+        for t, _ in repeated.added_to:
             _has_gradient(t, True, facts)
 
     def _receive(self, g: Gradient, table: Any, facts: _Facts) -> None:
@@ -199,10 +201,10 @@ def _has_gradient(t: Tensor, has: bool, facts: _Facts) -> None:
         facts.slot(x, "grad", x.grad)
 
 
-def steady_form(steps: Steps, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
+def steady_form(repeated: Repeated, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
     """The steady form of a replay, if nothing moves."""
     try:
-        found = Steady(steps, had_gradient)
+        found = Steady(repeated, had_gradient)
     except _Unsteady:
         return None
     return found if found.holds() else None
