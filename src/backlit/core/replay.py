@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from backlit.core.observer import Observer, Refused, changes
-from backlit.core.steady import Patience, Steady, steady_form
 from backlit.core.repeated import Repeated, data_only, holding
+from backlit.core.steady import Patience, Steady, steady_form
 from backlit.core.tensor import Tensor
 
 

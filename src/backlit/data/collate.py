@@ -9,7 +9,7 @@ import numpy as np
 
 from backlit.core.create import from_array
 from backlit.core.era import realize
-from backlit.core.tensor import Tensor
+from backlit.core.tensor import Tensor, realized
 from backlit.data.dataset import Subset, TensorDataset
 from backlit.errors import ShapeError
 from backlit.ops.shape_join import stack
@@ -154,4 +154,4 @@ def gatherer(dataset: Any) -> Callable[[Index], Any]:
     if type(dataset) is TensorDataset:
         columns = [gatherer(tensor) for tensor in dataset.tensors]
         return lambda indices: [column(indices) for column in columns]
-    return lambda indices: from_array(realize(dataset).take(indices, 0))
+    return lambda indices: realized(realize(dataset).take(indices, 0), dataset.dtype)

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, islice, repeat
+from itertools import islice, repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -196,21 +196,13 @@ class DataLoader(Generic[T_co]):
             needs_seed = self.num_workers > 0 or is_seeded(order)
             seed = draw_seed(generator_of(order) or self.generator) if needs_seed else 0
         self._epochs += 1
-        jobs = self._jobs(order, seed, done)
-        batches = self._load_ahead(jobs, seed) if self.num_workers else self._load(jobs)
+        numbered = enumerate(self._indices(order, seed))
+        if order is not None:  # a stream must be read to be skipped; see `Epoch`
+            numbered = islice(numbered, done, None)
+        batches = self._load_ahead(numbered, seed) if self.num_workers else self._load(numbered)
         self._progress = Progress(seed, done)
         # The loader must not hold the iterator: dropping it is what sends its workers away.
         return Epoch(self, batches, self._progress)
-
-    def _jobs(self, order: Any, seed: int, done: int) -> Iterator[Job]:
-        """The batches of one epoch, without the first `done` ones if the order allows that.
-
-        A stream must be read to be skipped; see `_load`.
-        """
-        numbers = count()
-        for number, batch in zip(numbers, self._indices(order, seed), strict=False):
-            if order is None or number >= done:
-                yield Job(self._epochs, number, batch, seed)
 
     def _indices(self, order: Any, seed: int) -> Iterator[Any]:
         """What is to be in each batch: indices, or of a stream how many samples."""
@@ -219,17 +211,18 @@ class DataLoader(Generic[T_co]):
         arrays = arrays_of(order, seed) if self._fetcher.gathers(self.dataset) else None
         return indices_of(order, seed) if arrays is None else arrays
 
-    def _load(self, jobs: Iterator[Job]) -> Iterator[Any]:
+    def _load(self, numbered: Iterator[tuple[int, Any]]) -> Iterator[Any]:
         fetch = self._fetcher(self.dataset)
-        for job in jobs:
+        for _, indices in numbered:
             try:
-                batch = fetch(job.indices)
+                batch = fetch(indices)
             except EndOfStreamError:
                 return
             yield batch
 
-    def _load_ahead(self, jobs: Iterator[Job], seed: int) -> Iterator[Any]:
+    def _load_ahead(self, numbered: Iterator[tuple[int, Any]], seed: int) -> Iterator[Any]:
         pool = self._pool or self._start_pool(seed)
+        jobs = (Job(self._epochs, number, indices, seed) for number, indices in numbered)
         try:
             yield from Schedule(self, pool).batches(jobs)
         except GeneratorExit:
