@@ -111,3 +111,20 @@ def test_reference_counts_are_right_afterwards() -> None:
         reuse.donate([np.zeros(3, np.float32)], held)
         del held
     assert abs(sys.getrefcount(None) - before) < 100
+
+
+def test_donated_arrays_begin_at_a_cache_line() -> None:
+    """One that does not is replaced by one that does, which is then taken again and again."""
+    wide = ((100,), np.dtype("float32"))
+    reuse = Reuse([wide, VECTOR], [(0, 0), (1, 1)])
+    several = [np.zeros(100, np.float32) for _ in range(9)]
+    inputs = [next(a for a in several if a.ctypes.data % 64), np.zeros(3, np.float32)]
+    del several
+    outputs: list[Any] = [None, None]
+    reuse.donate(inputs, outputs)
+    assert outputs[0] is not inputs[0]
+    assert outputs[1] is inputs[1]
+    assert outputs[0].ctypes.data % 64 == 0
+    inputs, outputs = outputs, [None, None]
+    reuse.donate(inputs, outputs)
+    assert outputs[0] is inputs[0]

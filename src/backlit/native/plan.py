@@ -94,7 +94,12 @@ class Plan:
         last = self.segments[-1] if self.donors else None
         assert not isinstance(last, Piece)
         self.last = last  # the segment that writes donated arrays
-        self.reuse = Reuse(self.fresh, self.donors)
+        # What is computed element by element lies as NumPy's arrays do, like its operands: a load
+        # and a store that cross cache lines at different places take longer than two that cross
+        # them at the same (15 % of an addition).
+        products = {v.id for s in self.steps if not isinstance(s, Kernel) for v in written(s)}
+        lines = [k for i, k in self.out_index.items() if i in products]
+        self.reuse = Reuse(self.fresh, self.donors, lines)
         is_native = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
         self.is_one_call = is_native and self.work <= _LONG  # other threads need not run meanwhile
 

@@ -10,7 +10,7 @@ runs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from backlit.native.machine import jit, layout
 from backlit.native.machine.allocation import LARGE, keep_freed_memory
+from backlit.native.machine.arrays import LINE, is_alignable, maker
 from backlit.native.machine.builtin import builtin, interpreter
 from backlit.native.machine.once import once
 from backlit.native.machine.words import loads
@@ -36,9 +37,10 @@ _COUNT_NONE = (
 )
 
 # claim(inputs, outputs, words, kept, spare) returns how many of outputs are still to be made.
-# words: {n, m, n times (index of an output, that of the input whose array it may have), m times an
-# index of an output}; the latter already lie in the lists kept and outputs. One that is held
-# changes places with the spare one; if that is held, too, or None, the output becomes None.
+# words: {n, m, n times (index of an output, that of the input whose array it may have, bits that
+# the array's address must not have), m times an index of an output}; the latter already lie in the
+# lists kept and outputs. One that is held changes places with the spare one; if that is held, too,
+# or None, the output becomes None.
 _CLAIM = f"""
 @none = external global i64
 
@@ -59,7 +61,7 @@ start:
   %words = load ptr, ptr %words.at
 {loads("n m", "words")}
   %pairs = getelementptr i64, ptr %words, i64 2
-  %pair.words = mul i64 %n, 2
+  %pair.words = mul i64 %n, 3
   %kept = getelementptr i64, ptr %pairs, i64 %pair.words
   br label %donor
 
@@ -71,7 +73,7 @@ donor:
   br i1 %i.more, label %donor.one, label %keep
 
 donor.one:
-  %pair = getelementptr {{i64, i64}}, ptr %pairs, i64 %i
+  %pair = getelementptr {{i64, i64, i64}}, ptr %pairs, i64 %i
   %to = load i64, ptr %pair
   %from.at = getelementptr i64, ptr %pair, i64 1
   %from = load i64, ptr %from.at
@@ -83,7 +85,14 @@ donor.one:
   %base.at = getelementptr i8, ptr %given, i64 {layout.ARRAY_BASE}
   %base = load ptr, ptr %base.at
   %is.owner = icmp eq ptr %base, null
-  %is.free = and i1 %is.alone, %is.owner
+  %data.at = getelementptr i8, ptr %given, i64 {layout.ARRAY_DATA}
+  %data = load i64, ptr %data.at
+  %bits.at = getelementptr i64, ptr %pair, i64 2
+  %bits = load i64, ptr %bits.at
+  %wrong.bits = and i64 %data, %bits
+  %is.aligned = icmp eq i64 %wrong.bits, 0
+  %is.usable = and i1 %is.owner, %is.aligned
+  %is.free = and i1 %is.alone, %is.usable
   br i1 %is.free, label %donor.free, label %donor.checked
 
 donor.free:
@@ -158,32 +167,36 @@ class Reuse:
     Args:
         fresh: shape and dtype of each result; None where NumPy source makes the array.
         donors: (result, input) pairs: the input's array may become the result's.
+        aligned: the results whose arrays begin at a cache line; those of donors do besides.
     """
 
     def __init__(
-        self, fresh: list[tuple[tuple[int, ...], Any] | None], donors: list[tuple[int, int]]
+        self,
+        fresh: list[tuple[tuple[int, ...], Any] | None],
+        donors: list[tuple[int, int]],
+        aligned: Iterable[int] = (),
     ) -> None:
         self.donors = donors
-        self._fresh = fresh
         self._claim = _claim()
         given = {k for k, _ in donors}
+        lines = given.union(aligned)
+        self._makers = {
+            k: maker([(k, *spec)], lines) for k, spec in enumerate(fresh) if spec is not None
+        }
         own = [(k, spec) for k, spec in enumerate(fresh) if spec is not None and k not in given]
         self._small = [k for k, spec in own if _bytes(*spec) <= _SMALL]
-        self._large = [(k, spec) for k, spec in own if _bytes(*spec) > _SMALL]
+        large = [(k, *spec) for k, spec in own if _bytes(*spec) > _SMALL]
+        self._make_large = maker(large, lines) if large else None
         self._kept: list[Any] = [None] * len(fresh)
         self._spare = self._kept.copy()
         for k in self._small:
-            self._kept[k] = self._made(k)
-        pairs = [word for pair in donors for word in pair]
+            self._makers[k](self._kept)
+        pairs = [word for k, i in donors for word in (k, i, _wrong_bits(fresh[k]))]
         self._own = np.array([0, len(self._small), *self._small], np.int64)
         self._donated = np.array([len(donors), 0, *pairs], np.int64)
         self._both = np.array([len(donors), len(self._small), *pairs, *self._small], np.int64)
         if any(_bytes(*spec) >= LARGE for _, spec in own):
             keep_freed_memory()
-
-    def _made(self, k: int) -> Any:
-        shape, dtype = self._fresh[k]  # type: ignore[misc]
-        return np.empty(shape, dtype)
 
     def arrays(self, inputs: list[Any]) -> list[Any]:
         """The list of arrays out, with one for each result.
@@ -194,8 +207,8 @@ class Reuse:
         if self._claim(inputs, outputs, self._both, self._kept, self._spare):
             self._make(outputs)
             self._make_donated(outputs)
-        for k, spec in self._large:
-            outputs[k] = np.empty(*spec)
+        if self._make_large is not None:
+            self._make_large(outputs)
         return outputs
 
     def references(self, k: int, array: Any) -> int:
@@ -207,8 +220,8 @@ class Reuse:
         outputs = self._kept.copy()
         if self._claim(outputs, outputs, self._own, self._kept, self._spare):
             self._make(outputs)
-        for k, spec in self._large:
-            outputs[k] = np.empty(*spec)
+        if self._make_large is not None:
+            self._make_large(outputs)
         return outputs
 
     def donate(self, inputs: list[Any], outputs: list[Any]) -> None:
@@ -220,13 +233,23 @@ class Reuse:
         for k in self._small:
             if outputs[k] is None:
                 self._spare[k] = self._kept[k]
-                outputs[k] = self._kept[k] = self._made(k)
+                self._makers[k](outputs)
+                self._kept[k] = outputs[k]
 
     def _make_donated(self, outputs: list[Any]) -> None:
         for k, _ in self.donors:
             if outputs[k] is None:
-                outputs[k] = self._made(k)
+                self._makers[k](outputs)
 
 
 def _bytes(shape: tuple[int, ...], dtype: Any) -> int:
     return prod(shape) * int(dtype.itemsize)
+
+
+def _wrong_bits(spec: tuple[tuple[int, ...], Any] | None) -> int:
+    """Bits that the address of an input's array must not have for a result to be written there.
+
+    Parameters begin where NumPy puts them; in the first step they move to aligned memory.
+    """
+    assert spec is not None
+    return LINE - 1 if is_alignable(_bytes(*spec)) else 0

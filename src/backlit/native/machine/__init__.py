@@ -7,6 +7,7 @@ threads.py       one pool of native threads: parallel_for (parallel.py, control.
 layout.py        where Python's objects keep what native code reads
 builtin.py       native functions that Python calls without converting anything
 words.py         LLVM text that loads the words of a table
+arrays.py        new arrays whose memory begins at a cache line
 allocation.py    freed memory of large arrays kept for the next ones
 clock.py         the clock that native code reads
 once.py          what a process has one of, whichever thread asks first

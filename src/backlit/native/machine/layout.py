@@ -17,6 +17,7 @@ LIST_ITEMS = 24  # PyListObject.ob_item
 ARRAY_DATA = 16  # PyArrayObject.data
 ARRAY_BASE = 48  # PyArrayObject.base
 ARRAY_FLAGS = 64  # PyArrayObject.flags
+ARRAY_HANDLER = 88  # PyArrayObject.mem_handler
 FLOAT_VALUE = 16  # PyFloatObject.ob_fval
 REFERENCES = 0  # PyObject.ob_refcnt, whose lower half is all of it or all that matters
 OBJECT_TYPE = 8  # PyObject.ob_type
@@ -24,6 +25,7 @@ INT_SIZE = 16  # PyLongObject: how many digits, and the sign
 INT_DIGITS = 24  # PyLongObject: digits of 30 bits in 32, the lowest first
 ALIGNED_AND_CONTIGUOUS = 0x0101
 AND_WRITEABLE = 0x0501
+OWNS_DATA = 0x0004
 
 # From the word at INT_SIZE: Python 3.12 keeps the number of digits above three bits, of which the
 # lowest two are 0, 1 (zero) or 2 (negative); before, it was the number itself, with the sign.
@@ -40,6 +42,11 @@ SIZE_OF_INT = (
   %digits = select i1 %is.negative, i64 %minus.size, i64 %size
 """
 )
+
+
+def handler_of(array: Any) -> int:
+    """The address of what frees the memory of an array."""
+    return ctypes.c_int64.from_address(id(array) + ARRAY_HANDLER).value
 
 
 @functools.cache
