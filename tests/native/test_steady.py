@@ -14,8 +14,9 @@ pytest.importorskip("llvmlite")
 import backlit
 from backlit.core.steady import Counted, Slot
 from backlit.core.tensor import Extra, Tensor
+from backlit.native.machine.layout import slot_offset
 from backlit.native.plan import StandingTable
-from backlit.native.steady import Steady, slot_offset
+from backlit.native.steady import Steady
 from tests.native.programs import largest_plan
 
 

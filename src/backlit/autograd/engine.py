@@ -14,6 +14,7 @@ from typing import Any
 
 from backlit.autograd.sweep import Arrived, Sweep, freed_error, overwritten_at, stale_error
 from backlit.core.era import Era, local, pend, settle, version_of
+from backlit.core.inner import inner
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
 from backlit.core.program import origin
@@ -252,7 +253,7 @@ def repeat(root: Tensor, retain: bool, create: bool) -> bool:
     era = local.era
     if root._era is not era or type(era) is not Era:
         return False
-    if root._data is not None or era.edges or era.leaves or era.hooks or era.contexts:
+    if root._data is not None or era.edges or era.hooks or era.contexts:
         return False
     child = era.here.children.get(("backward", None, create, retain, root._var, None))
     if child is None or child.detail.direct is None:
@@ -263,14 +264,14 @@ def repeat(root: Tensor, retain: bool, create: bool) -> bool:
         if x is not None and (x.hooks or x.post_hooks):
             return False
     era.here = child
+    new, pending = inner.pend, era.pending
     for index, value in child.detail.direct:
-        leaf = handles[index]
-        g = pend(era, value)
-        x = leaf._x
+        g = new(era, pending, value)
+        x = handles[index]._x
         if x is not None and x.grad is None:
             x.grad = g
         else:
-            accumulate(leaf, g, create)
+            accumulate(handles[index], g, create)
     return True
 
 

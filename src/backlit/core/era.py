@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from backlit.core.holders import UNHELD, shared
+from backlit.core.holders import shared
+from backlit.core.inner import inner
 from backlit.core.position import Position, trie
-from backlit.core.tensor import Array, Tensor, extra, handle
+from backlit.core.tensor import Array, Extra, Tensor
 from backlit.core.value import Input, Number, Result, Value
 from backlit.errors import BacklitError
 
@@ -78,7 +78,7 @@ class Era:
         self.rewriting: Any = None
         self.edges: dict[int, tuple[Era, Value]] = {}
         self.leaves: dict[int, Tensor] = {}
-        self.saved: dict[int, Array] | None = None
+        self.saved: dict[int, Array] | None = None  # None: a backward pass reads nothing
         self.freed: frozenset[int] = frozenset()
         self.hooks: dict[int, Tensor] | None = None
         self.contexts: dict[int, Any] | None = None
@@ -94,23 +94,19 @@ class Era:
             settle(t)
             if t._era is self:
                 return
+        must_copy = False
         x = t._x
-        if x is None:
-            data: Any = t._data
-        else:
-            must_copy = x.exported and shared(t)  # asked before `data` holds the array, too
-            data = t._data
-            if must_copy:
-                data = data.copy()
+        if x is not None:
+            must_copy = x.exported and shared(t)
             if x.edge is not None:
                 self.edges[len(self.inputs)] = x.edge
-        meta = t._var.meta
         here = self.here
-        child = here.children.get(meta)
+        child = here.children.get(t._var.meta)
         if child is None:
-            child = here.input_child(meta)
+            child = here.input_child(t._var.meta)
         self.here = child
-        self.inputs.append(data)
+        data: Any = t._data
+        self.inputs.append(data.copy() if must_copy else data)
         self.handles.append(t)
         t._era = self
         t._var = child.out  # type: ignore[assignment]
@@ -176,14 +172,8 @@ class Era:
         if rewriting is not None:
             rewriting.let_go()
         live: list[Tensor] = []
-        found: list[int] = []
-        pending = self.pending
-        count, pop = sys.getrefcount, pending.pop
-        while pending:  # backwards, so that views release their bases first
-            t = pop()
-            if count(t) > UNHELD and t._era is self:
-                live.append(t)
-                found.append(t._var.id)
+        found: list[Value] = []
+        inner.take_held(self.pending, self, live, found)
         if not live and not here.parent:
             return
         observer = local.observer
@@ -195,19 +185,20 @@ class Era:
             if rewriting is not None:
                 rewriting.give_back(self)
             raise
+        first = 0
         if rewriting is not None:
             rewriting.deliver(self, program, outputs, following)
-            live[:0] = rewriting.targets
-        for t, array in zip(live, outputs, strict=False):
-            t._data = array
+            first = len(rewriting.targets)
+        inner.bind(live, outputs, first, self, found)
         if observer is not None and program.outputs:
-            observer.flushed(self, program, live)
-        self._close(program, live, outputs)
+            targets = [] if rewriting is None else rewriting.targets
+            observer.flushed(self, program, [*targets, *live])
+        self._close(program, live, outputs, first + len(live))
         if interrupt is not None:
             raise interrupt
 
-    def _compute(self, found: tuple[int, ...]) -> tuple[Any, Any, BaseException | None]:
-        """Run the program for what is rewritten here and for the values with these ids.
+    def _compute(self, found: tuple[Value, ...]) -> tuple[Any, Any, BaseException | None]:
+        """Run the program for what is rewritten here and for these values.
 
         Returns the program, its outputs, and what interrupted it when it had written them.
         """
@@ -217,10 +208,10 @@ class Era:
             programs = here.programs = {}
         program = programs.get(found)
         if program is None:
-            ids = found
-            if self.rewriting is not None:  # the same at each visit of `here`
-                ids = (*(v.id for v in self.rewriting.values), *found)
+            rewritten = [] if self.rewriting is None else self.rewriting.values
+            ids = tuple(v.id for v in (*rewritten, *found))  # the former are the same here always
             program = programs[found] = backend.build(here, ids)
+            program.tracked = tuple(i - len(rewritten) for i in program.tracked)
         if here is not trie.latest:
             trie.used(here)
         if not program.outputs:
@@ -233,8 +224,9 @@ class Era:
         finally:
             self.running = False
 
-    def _close(self, program: Any, live: list[Tensor], outputs: Any) -> None:
-        """Give results their history, keep what a backward pass reads, and let go of the rest."""
+    def _close(self, program: Any, live: list[Tensor], outputs: Any, first: int) -> None:
+        """Give results their history, keep what a backward pass reads (the outputs from number
+        ``first`` on), and let go of the rest."""
         if not program.tracked:
             self.inputs = []
             self.handles = []
@@ -243,13 +235,17 @@ class Era:
             return
         for i in program.tracked:
             t = live[i]
-            x = t._x or extra(t)
+            x = t._x
+            if x is None:
+                x = t._x = Extra()
             x.edge = (self, t._var)
-        n = len(live)
-        self.saved = dict(zip(program.saved, outputs[n:], strict=True)) if program.saved else {}
         self.freed = self.here.freed
+        if not program.watched:
+            self.inputs = []
+            return
+        self.saved = dict(zip(program.saved, outputs[first:], strict=True))
         kept = program.kept_inputs  # let go of the inputs that no backward pass reads
-        self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)] if kept else []  # type: ignore[misc]
+        self.inputs = [a if i in kept else None for i, a in enumerate(self.inputs)]  # type: ignore[misc]
         for number, value in program.watched.items():  # and note their versions
             owner: Any = self.is_leaf(value)
             if owner is None and isinstance(value, Input):
@@ -419,9 +415,7 @@ local = Local()
 
 def pend(era: Era, value: Value) -> Tensor:
     """A new pending tensor for ``value`` of ``era``."""
-    t = handle(era, value)
-    era.pending.append(t)
-    return t
+    return inner.pend(era, era.pending, value)
 
 
 def flush() -> None:

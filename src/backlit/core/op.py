@@ -17,6 +17,7 @@ import numpy as np
 
 from backlit.core.dtypes import dtype
 from backlit.core.era import Era, local
+from backlit.core.inner import inner
 from backlit.core.outputs import Fixed, New, Same, Several
 from backlit.core.position import DEPTH_LIMIT, Position
 from backlit.core.primitive import Primitive, dispatch
@@ -195,9 +196,7 @@ def record(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         child = expand(era, op, found, args, kwargs, tensors, start)
     era.here = child
     if child.out is not None:
-        t = handle(era, child.out)
-        era.pending.append(t)
-        return t
+        return inner.pend(era, era.pending, child.out)
     return child.rebuild.make(era, tensors, start)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from backlit.core.era import local
+from backlit.core.inner import inner
 from backlit.core.op import Op, record
 from backlit.core.primitive import Primitive
 from backlit.core.registry import PUBLIC
 from backlit.core.tensor import Tensor
-
-_new = object.__new__
 
 
 def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[..., Tensor]:
@@ -37,13 +36,7 @@ def unary(card: Primitive, name: str = "", *, inplace: bool = True) -> Callable[
             child = era.here.children.get((made, input._var))
             if child is not None:
                 era.here = child
-                t: Tensor = _new(Tensor)
-                t._era = era
-                t._var = child.out
-                t._data = None
-                t._x = None
-                era.pending.append(t)
-                return t
+                return inner.pend(era, era.pending, child.out)
         return record(made, (input,), {})
 
     _dress(call, name, made, body)
@@ -114,13 +107,7 @@ def operator(made: Op) -> Callable[[Tensor, Any], Any]:
         if child is None:
             return record(made, (self, other), {})
         era.here = child
-        t: Tensor = _new(Tensor)
-        t._era = era
-        t._var = child.out
-        t._data = None
-        t._x = None
-        era.pending.append(t)
-        return t
+        return inner.pend(era, era.pending, child.out)
 
     return method
 

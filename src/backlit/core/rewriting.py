@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from backlit.core.inner import inner
 from backlit.core.position import Position
 from backlit.core.tensor import Tensor, extra
 from backlit.core.value import Value
@@ -27,14 +28,15 @@ class Rewriting:
 
     __slots__ = ("enters", "targets", "values")
 
-    def __init__(self) -> None:
-        self.targets: list[Tensor] = []
-        self.values: list[Value] = []
+    def __init__(self, targets: list[Tensor], values: list[Value]) -> None:
+        self.targets = targets
+        self.values = values
         self.enters = True
 
     def let_go(self) -> None:
         """Have the targets hold nothing."""
-        for t in self.targets:
+        done = inner.rewrite_plain(self.targets)
+        for t in self.targets[done:]:
             t._data = t._era = None
             x = t._x
             if x is None:
@@ -53,21 +55,16 @@ class Rewriting:
 
     def deliver(self, era: Era, program: Any, outputs: Any, following: Era | None) -> None:
         """Hand out the first of the outputs."""
-        targets = self.targets
-        if following is None or not self.enters:
-            for t, array, value in zip(targets, outputs, self.values, strict=False):
-                t._data, t._era, t._var = array, era, value
-            return
-        entry = program.entry
-        if entry is None or entry.root is not following.here:
-            entry = program.entry = Entry(following.here, self.values)
-        for t, array, value in zip(targets, outputs, entry.values, strict=False):
-            t._data = array
-            t._era = following
-            t._var = value
-        following.inputs.extend(outputs[: len(targets)])
-        following.handles.extend(targets)
-        following.here = entry.here
+        values = self.values
+        if following is not None and self.enters:
+            entry = program.entry
+            if entry is None or entry.root is not following.here:
+                entry = program.entry = Entry(following.here, values)
+            following.inputs += outputs[: len(values)]
+            following.handles += self.targets
+            following.here = entry.here
+            era, values = following, entry.values
+        inner.bind(self.targets, outputs, 0, era, values)
 
 
 class Entry:

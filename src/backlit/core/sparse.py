@@ -29,6 +29,7 @@ class SparseTensor:
 
     is_sparse = True
     requires_grad = False
+    _era = None  # it never takes part in a recording; its parts do
 
     def __init__(
         self, indices: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool = False

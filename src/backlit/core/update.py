@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from backlit.core.era import Era, local
+from backlit.core.inner import inner
 from backlit.core.inplace import is_leaf
 from backlit.core.position import Position
 from backlit.core.primitive import PRIMITIVES
@@ -14,9 +14,9 @@ from backlit.core.rewriting import Rewriting
 from backlit.core.tensor import Tensor, handle
 from backlit.core.trace import Tracer, module_scopes, user_line
 from backlit.core.value import Number, Value
+from backlit.errors import GradientError
 
 Rule = Callable[..., tuple[Any, ...]]
-_value_of = operator.attrgetter("_var")
 
 
 def update(
@@ -33,24 +33,35 @@ def update(
     of each. The rule returns the new values of the first columns, in order. All of it is one event:
     found again by one lookup, computed with everything else that is pending. The tensors get their
     new values when the recording is flushed, which the caller is to do next.
+
+    Raises:
+        GradientError: if one of them is a sparse gradient.
     """
     era = local.era
     if type(era) is not Era:
         with era.recording():
             update(name, rule, static, count, tensors, numbers)
         return
-    era.enter_all(tensors)
-    key = (name, rule, static, *map(_value_of, tensors))
+    operands = inner.values_in(era, tensors)
+    if len(operands) < len(tensors):
+        if not all(isinstance(t, Tensor) for t in tensors):
+            raise GradientError(
+                f"{name} does not support sparse gradients, please consider "
+                "SparseAdam instead, or set p.grad = p.grad.to_dense()."
+            )
+        era.enter_all(tensors)
+        operands = [t._var for t in tensors]
+    key = (name, rule, static, *operands)
     child = era.here.children.get(key)
     if child is None:
         child = _expand(era, name, rule, static, count, tensors, len(numbers), key)
     era.scalars += map(float, numbers)
     era.here = child
-    rewriting = era.rewriting
-    if rewriting is None:
-        rewriting = era.rewriting = Rewriting()
-    rewriting.targets += tensors[: len(child.detail)]
-    rewriting.values += child.detail
+    values = child.detail
+    targets, before = tensors[: len(values)], era.rewriting
+    if before is not None:
+        targets, values = before.targets + targets, before.values + values
+    era.rewriting = Rewriting(targets, values)
 
 
 def _expand(

@@ -9,6 +9,7 @@ From a program to a table of entries:
     entries.py       steps as entries of the loop: which function, with which words (table.py)
     plan.py          the whole, ready to run; runtime.py has the loop that runs it in one call
     reuse.py         arrays for results: those that nobody holds any more
+    inner.py         what every op and every flush does to tensors, in one call each
     timing.py        the same loop with the clock read between entries
     anatomy.py       what a plan consists of, for observers: parts, bytes, code
 

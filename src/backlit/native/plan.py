@@ -219,14 +219,16 @@ class Plan:
                 self.completed += 1  # first: `_recover` reads it
                 outputs = self.reuse.arrays(inputs)
                 segment: Any = self.segments[0]
-                status = self.native.run(inputs, outputs, scalars, segment.head)
+                run = self.native.run
+                status = run(inputs, outputs, scalars, segment.head)
                 if status:
                     self._run_unusual(status, segment, inputs, outputs, scalars)
             else:
                 outputs = self.reuse.own_arrays()
                 self._run_segments(inputs, outputs, scalars)
-            if self.pick is not None:
-                return self.pick(outputs)
+            pick = self.pick
+            if pick is not None:
+                return pick(outputs)
             return self._results(inputs, outputs, scalars)
         except _Refused:  # a whole number beyond 64 bits: NumPy says what is wrong with it
             self.completed = int(self.last.head[COMPLETED]) if self.last else 0

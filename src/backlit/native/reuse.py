@@ -203,8 +203,9 @@ class Reuse:
 
         No NumPy source may run later: what it returned may be views of inputs, and holds them.
         """
-        outputs = self._kept.copy()
-        if self._claim(inputs, outputs, self._both, self._kept, self._spare):
+        kept, claim = self._kept, self._claim
+        outputs = kept.copy()
+        if claim(inputs, outputs, self._both, kept, self._spare):
             self._make(outputs)
             self._make_donated(outputs)
         if self._make_large is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from backlit.native.inner import install
 from backlit.native.machine import jit, layout
 from backlit.native.machine.builtin import builtin, interpreter
 from backlit.native.machine.once import once
@@ -411,4 +412,5 @@ def runtime() -> Runtime:
             "native code needs CPython with its global lock on a 64-bit machine; programs run as "
             "NumPy source here."
         )
+    install()
     return Runtime()

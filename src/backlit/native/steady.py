@@ -6,8 +6,6 @@ references. Facts are words: comparing all of them takes as long as a few attrib
 
 from __future__ import annotations
 
-import ctypes
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from backlit.compiler.tiers import watching
 from backlit.core.steady import Counted, Slot
 from backlit.native.machine import jit, layout
 from backlit.native.machine.builtin import builtin, interpreter
+from backlit.native.machine.layout import slot_offset
 from backlit.native.machine.once import once
 from backlit.native.machine.words import loads
 from backlit.native.reuse import Reuse
@@ -176,15 +175,6 @@ def _words_of(fact: Slot | Counted) -> tuple[int, int, int]:
 
 def _address(owner: Any, name: str) -> int:
     return id(owner) + slot_offset(owner.__class__, name)
-
-
-@functools.cache
-def slot_offset(kind: Any, name: str) -> int:
-    """How many bytes from the start of an object of this class its slot ``name`` is."""
-    made, mark = object.__new__(kind), object()
-    object.__setattr__(made, name, mark)
-    words = (ctypes.c_int64 * (kind.__basicsize__ // 8)).from_address(id(made))
-    return 8 * list(words).index(id(mark))
 
 
 class StandingTable(NamedTuple):

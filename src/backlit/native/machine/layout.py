@@ -105,3 +105,12 @@ def _read_only() -> Any:
     array = np.empty(3)
     array.flags.writeable = False
     return array
+
+
+@functools.cache
+def slot_offset(kind: Any, name: str) -> int:
+    """How many bytes from the start of an object of this class its slot ``name`` is."""
+    made, mark = object.__new__(kind), object()
+    object.__setattr__(made, name, mark)
+    words = (ctypes.c_int64 * (kind.__basicsize__ // 8)).from_address(id(made))
+    return 8 * list(words).index(id(mark))
