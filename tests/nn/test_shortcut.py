@@ -56,6 +56,20 @@ def test_repeated_steps_do_not_run_forward(monkeypatch: pytest.MonkeyPatch) -> N
     assert 2 <= calls[0] <= 8
 
 
+def test_changes_of_other_modules_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module somewhere else that counts in an attribute leaves known calls known."""
+    other = nn.Linear(1, 1)
+    calls = count_forwards(monkeypatch)
+    before: list[int] = []
+
+    def change(i: int) -> None:
+        other.count = i
+        before.append(calls[0])
+
+    train(network(), 12, change)
+    assert before[6] == calls[0] > 0
+
+
 def test_a_layer_used_at_many_places_is_known_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recurrent loop's cell, called once per time step, is not run again in later steps."""
     cell = nn.Linear(3, 3)
@@ -98,6 +112,8 @@ def test_same_losses_as_running_everything(monkeypatch: pytest.MonkeyPatch) -> N
         lambda m: m[1].register_forward_hook(lambda module, args, out: out + 1),
         lambda m: m.double().float(),
         lambda m: nn.init.zeros_(m[0].bias),
+        lambda m: m[0].register_parameter("bias", None),
+        lambda m: m[0]._parameters.update(bias=nn.Parameter(backlit.ones(5))),
     ],
 )
 def test_changes_are_noticed(change: Callable[[Any], Any]) -> None:

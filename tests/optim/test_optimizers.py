@@ -323,6 +323,28 @@ MAKERS = {f.__name__: make for f, make in FORMULAS} | {
 
 
 @pytest.mark.parametrize("name", sorted(MAKERS))
+def test_parameters_of_several_dtypes_share_a_group(name: str) -> None:
+    """Each is rewritten in its own dtype, as if it had an optimizer of its own."""
+
+    def trained(together: bool) -> list[backlit.Tensor]:
+        backlit.manual_seed(0)
+        dtypes = (backlit.float32, backlit.float64)
+        params = [backlit.tensor(START, dtype=d, requires_grad=True) for d in dtypes]
+        optimizers = [MAKERS[name](p) for p in ([params] if together else [[p] for p in params])]
+        for _ in STEPS:
+            for p in params:
+                (p * p).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+        return params
+
+    for one, other in zip(trained(True), trained(False), strict=True):
+        assert one.dtype is other.dtype
+        assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
 def test_state_dict_continues_the_run(name: str) -> None:
     """A fresh optimizer with a saved state goes on exactly as the first one would have."""
     ends = []

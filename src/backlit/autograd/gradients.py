@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backlit.autograd.engine import Walk, accumulate, repeat
+from backlit.autograd.engine import Walk, accumulate
 from backlit.autograd.stepwise import run_hooks
 from backlit.core.tensor import Tensor
 from backlit.errors import GradientError
@@ -43,9 +43,6 @@ def backward(
 ) -> None:
     """Add d(tensors)/d(leaf) to the ``.grad`` of every leaf (or of ``inputs`` only)."""
     retain = create_graph if retain_graph is None else retain_graph
-    is_plain = grad_tensors is None and inputs is None and isinstance(tensors, Tensor)
-    if is_plain and repeat(tensors, retain, create_graph):
-        return
     wanted = _listed(inputs) if inputs is not None else None
     walk = Walk(_roots(tensors, grad_tensors), wanted, retain, create_graph)
     walk.run()

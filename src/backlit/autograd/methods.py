@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backlit.autograd import gradients
+from backlit.autograd.engine import repeat
 from backlit.core.registry import METHODS
 from backlit.core.tensor import Tensor
 
@@ -18,6 +19,10 @@ def tensor_backward(
 ) -> None:
     """Add d(self)/d(leaf), times ``gradient``, to the ``.grad`` of every leaf it was computed
     from."""
+    if gradient is None and inputs is None:
+        retain = create_graph if retain_graph is None else retain_graph
+        if repeat(self, retain, create_graph):
+            return
     gradients.backward(self, gradient, retain_graph, create_graph, inputs)
 
 

@@ -201,12 +201,13 @@ class HookMethods:
     """The methods of `Module` that attach hooks; each returns a handle with ``remove()``."""
 
     _hooks: Hooks | None
+    _note_change: Callable[[], None]
 
     def _own_hooks(self) -> Hooks:
         hooks = self._hooks
         if hooks is None:
             hooks = self.__dict__["_hooks"] = Hooks()
-            self.__dict__["_stamp"] += 1
+            self._note_change()
         return hooks
 
     def register_forward_pre_hook(

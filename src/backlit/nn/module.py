@@ -107,10 +107,8 @@ class Module(StateMethods):
     # -- attributes --------------------------------------------------------------------------
 
     def __setattr__(self, name: str, x: Any) -> None:
-        d = self.__dict__
-        d["_stamp"] = self._stamp + 1
-        changes.count += 1
-        kinds = d.get("_kinds")
+        self._note_change()
+        kinds = self.__dict__.get("_kinds")
         if isinstance(x, Parameter):
             kind = PARAMETER
         elif isinstance(x, Module):
@@ -134,7 +132,7 @@ class Module(StateMethods):
     def _enroll(self, name: str, x: Any, kind: str) -> None:
         """Hold ``x`` as attribute ``name`` of this kind."""
         kinds = self._kinds
-        self.__dict__["_stamp"] += 1
+        self._note_change()
         if isinstance(getattr(type(self), name, None), property):  # a parametrized tensor, say
             object.__setattr__(self, name, x)
             return
@@ -152,7 +150,12 @@ class Module(StateMethods):
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         self._kinds.pop(name, None)
-        self.__dict__["_stamp"] += 1
+        self._note_change()
+
+    def _note_change(self) -> None:
+        """An attribute changed: what was noted of calls, and what was captured, may be another."""
+        self.__dict__["_stamp"] = self._stamp + 1
+        changes.count += 1
 
     def __getattr__(self, name: str) -> Any:
         message = f"'{type(self).__name__}' object has no attribute '{name}'"

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backlit.core.era import Era, local, pend
+from backlit.core.era import Era, local
+from backlit.core.inner import inner
+from backlit.core.observer import changes
 from backlit.core.position import Position
 from backlit.core.tensor import Tensor
 from backlit.core.value import Number, Value
@@ -36,7 +38,7 @@ def repeatable(cls: type) -> type:
 class Call:
     """What one call did: where it led to, and what entered the recording meanwhile."""
 
-    __slots__ = ("entered", "here", "numbers", "out", "present")
+    __slots__ = ("entered", "here", "numbers", "out", "present", "values")
 
     def __init__(
         self,
@@ -48,15 +50,15 @@ class Call:
     ) -> None:
         self.here = here
         self.out = out
-        self.present = present  # tensors of the module that were in the recording before
+        self.present = [t for t, _ in present]  # of the module, in the recording before
+        self.values = [value for _, value in present]
         self.entered = entered  # those that entered it, in order
         self.numbers = numbers
 
     def repeat(self, era: Era) -> Tensor | None:
         """Do it again; None if a tensor is not as it was."""
-        for t, value in self.present:
-            if t._var is not value or t._era is not era:
-                return None
+        if inner.values_in(era, self.present) != self.values:
+            return None
         if self.entered:
             for t, value in self.entered:
                 x = t._x
@@ -72,18 +74,19 @@ class Call:
         if self.numbers:
             era.scalars += self.numbers
         era.here = self.here
-        return pend(era, self.out)
+        return inner.pend(era, era.pending, self.out)
 
 
 class Shortcuts:
     """The calls of one module that can be repeated."""
 
-    __slots__ = ("failures", "known", "stamps")
+    __slots__ = ("count", "failures", "known", "stamps")
 
     def __init__(self) -> None:
         self.known: dict[Any, Call] = {}
         self.stamps: list[tuple[dict[str, Any], int]] = []
         self.failures = 0
+        self.count = -1  # of changes to any module, when these modules were found unchanged
 
     def __reduce__(self) -> Any:
         return Shortcuts, ()  # a copy of a module learns for itself
@@ -93,25 +96,29 @@ class Shortcuts:
         era = local.era
         if type(era) is not Era:
             return module.forward(*args)
-        key: list[Any] = [era.here]
+        values: list[Value] = []
         for t in args:
             if not isinstance(t, Tensor):
                 return module.forward(*args)
             if t._era is not era:
                 era.enter(t)
-                key[0] = era.here
-            key.append(t._var)
-        place = tuple(key)
+            values.append(t._var)
+        place = (era.here, *values)
         found = self.known.get(place)
-        if found is not None:
-            for attributes, stamp in self.stamps:
-                if attributes["_stamp"] != stamp:
-                    break
-            else:
-                out = found.repeat(era)
-                if out is not None:
-                    return out
+        if found is not None and (self.count == changes.count or self._is_unchanged()):
+            out = found.repeat(era)
+            if out is not None:
+                return out
         return self._learn(module, args, era, place)
+
+    def _is_unchanged(self) -> bool:
+        """Whether no attribute of the modules has been assigned to since their calls were noted."""
+        count = changes.count  # first: another thread may assign meanwhile
+        for attributes, stamp in self.stamps:
+            if attributes["_stamp"] != stamp:
+                return False
+        self.count = count
+        return True
 
     def _learn(self, module: Module, args: tuple[Any, ...], era: Era, place: Any) -> Any:
         n_inputs, n_numbers = len(era.inputs), len(era.scalars)

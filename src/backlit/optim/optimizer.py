@@ -17,10 +17,9 @@ from backlit.core.create import full_constant, tensor
 from backlit.core.dtypes import float64
 from backlit.core.era import local, realize
 from backlit.core.inplace import is_leaf
-from backlit.core.sparse import SparseTensor
 from backlit.core.tensor import Tensor
 from backlit.core.update import update
-from backlit.errors import ArgumentError, GradientError
+from backlit.errors import ArgumentError
 
 Params = Iterable[Any]
 _keys = itertools.count()
@@ -168,33 +167,34 @@ class Optimizer:
         names, state = self.names(group), self.state
         params: list[Tensor] = []
         owns: list[dict[str, Any]] = []
-        at = dtype = None
-        kinds = 0  # runs of parameters of one dtype at one step
+        grads: list[Tensor] = []
+        at = turns = 0  # runs of parameters at one step
         for p in group["params"]:
             x = p._x
-            if x is None or x.grad is None:
+            g = None if x is None else x.grad
+            if g is None:
                 continue
             own = state[p]
             if "step" not in own:
                 self._begin(p, group, own, names)
-            step = own["step"] = own["step"] + 1
-            if step != at or p._var.meta.dtype is not dtype:
-                at, dtype = step, p._var.meta.dtype
-                kinds += 1
+            own["step"] = step = own["step"] + 1
+            if step != at:
+                at = step
+                turns += 1
             params.append(p)
             owns.append(own)
-        if kinds == len(self.number_names) == 1:
+            grads.append(g)
+        if turns == len(self.number_names) == 1:
             numbers, static = self.numbers(group, owns[0]), self.static(group, owns[0])
-            self._update(group, names, params, owns, numbers, static)
+            self._update(group, names, params, owns, grads, numbers, static)
             return
-        buckets: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
-        for p, own in zip(params, owns, strict=True):
-            key = self.numbers(group, own), self.static(group, own), p.dtype
-            bucket = buckets.setdefault(key, ([], []))
-            bucket[0].append(p)
-            bucket[1].append(own)
-        for (numbers, static, _), (params, owns) in buckets.items():
-            self._update(group, names, params, owns, numbers, static)
+        buckets: dict[Any, tuple[list[Any], list[Any], list[Any]]] = {}
+        for row in zip(params, owns, grads, strict=True):
+            key = self.numbers(group, row[1]), self.static(group, row[1])
+            for column, x in zip(buckets.setdefault(key, ([], [], [])), row, strict=True):
+                column.append(x)
+        for (numbers, static), (params, owns, grads) in buckets.items():
+            self._update(group, names, params, owns, grads, numbers, static)
 
     def _update(
         self,
@@ -202,23 +202,16 @@ class Optimizer:
         names: tuple[str, ...],
         params: list[Tensor],
         owns: list[dict[str, Any]],
+        grads: list[Tensor],
         numbers: tuple[float, ...],
         static: tuple[Any, ...],
     ) -> None:
         """Record one event for parameters that share their numbers."""
-        tensors = params.copy()
-        for name in names:
-            tensors += [own[name] for own in owns]
-        grads = [p._x.grad for p in params]  # type: ignore[union-attr]
         kind = type(self).__name__
-        if SparseTensor in map(type, grads):
-            raise GradientError(
-                f"{kind} does not support sparse gradients, please consider "
-                "SparseAdam instead, or set p.grad = p.grad.to_dense()."
-            )
         if local.observer is not None:
             self._tell(local.observer, group, owns, numbers)
-        update(kind, self.rule, static, len(params), tensors + grads, numbers)
+        tensors = [*params, *[own[name] for name in names for own in owns], *grads]
+        update(kind, self.rule, static, len(params), tensors, numbers)
 
     def _tell(self, observer: Any, group: Any, owns: list[dict[str, Any]], numbers: Any) -> None:
         """Tell a captured step function how the numbers of its next steps are made."""
@@ -254,11 +247,12 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 x = p._x
-                if x is not None and x.grad is not None:
-                    if set_to_none:
-                        x.grad = None
-                    else:
-                        x.grad = full_constant(tuple(p.shape), 0, p.dtype)
+                if x is None:
+                    continue
+                if set_to_none:
+                    x.grad = None
+                elif x.grad is not None:
+                    x.grad = full_constant(tuple(p.shape), 0, p.dtype)
 
     # -- saving ------------------------------------------------------------------------------
 

@@ -70,8 +70,8 @@ class SGD(Optimizer):
 
     def static(self, group: dict[str, Any], own: dict[str, Any]) -> tuple[Any, ...]:
         return (
-            bool(group["momentum"]),
-            bool(group["weight_decay"]),
+            group["momentum"] != 0,
+            group["weight_decay"] != 0,
             group["nesterov"],
             group["maximize"],
         )
