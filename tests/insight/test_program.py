@@ -96,6 +96,21 @@ def test_ir_and_asm_of_kernels() -> None:
 
 
 @needs_native
+def test_code_of_a_product_is_all_it_calls() -> None:
+    """A product shows the walk over its blocks, its tiles, and its finish, at every edge."""
+    import llvmlite.binding as llvm
+
+    x, w, b = backlit.ones(65, 40), backlit.ones(200, 40), backlit.ones(200)
+    backlit.flush()
+    y = nn.functional.relu(nn.functional.linear(x, w, b))
+    (kernel,) = backlit.program(y).kernels()
+    module = llvm.parse_assembly(kernel.ir())
+    names = {f.name.rpartition("_")[0] or f.name for f in module.functions if not f.is_declaration}
+    assert names >= {"block", "tiles", "finish"}
+    assert "tiles_" in kernel.asm()
+
+
+@needs_native
 def test_code_of_an_entry_is_that_entry_alone() -> None:
     """Of a library with many functions, the one that the table calls is shown."""
     x = backlit.ones(5, dtype=backlit.long)

@@ -134,12 +134,24 @@ def test_any_cut(seed: int) -> None:
     assert (guarded[-32:] == 7).all()
 
 
-def test_products_share_the_transposer() -> None:
-    """What turns squares of a factor is compiled once per dtype; who turns nothing has none."""
-    first, second = (build(Product(m, 64, 70, transpose_b=True)) for m in (20, 50))
-    assert first.turner is not None
-    assert first.turner is second.turner
-    assert build(Product(20, 64, 70)).turner is None
+def test_products_share_their_code() -> None:
+    """Tiles of one shape, and what copies and transposes a factor, are compiled once, whatever the
+    sizes: their shape counts, and whether they end within a vector."""
+    cut = Plan(6, 2, 4, 70, pack_a=False, pack_b=True, block_rows=60, block_columns=64)
+
+    def names(*sizes: int, dtype: str = "float32") -> list[str]:
+        parts = build(Product(*sizes, transpose_b=True, dtype=dtype), cut).parts
+        found.append(set(parts))
+        return [name for library in parts for name in library.exports]
+
+    found: list[set[jit.Library]] = []
+    assert names(60, 64, 70) == ["turn", "tiles_6x8"]
+    assert names(24, 32, 30) == ["turn", "tiles_6x8"]
+    edges = ["tiles_6x8", "tiles_6x4_part", "tiles_1x8", "tiles_1x4_part"]
+    assert names(25, 35, 70) == ["turn", *edges]
+    assert names(60, 64, 70, dtype="float64") == ["turn", "tiles_6x8"]
+    assert found[0] == found[1] < found[2]
+    assert not found[0] & found[3]
 
 
 def test_large_results_are_cut_by_rows() -> None:

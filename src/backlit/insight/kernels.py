@@ -82,7 +82,12 @@ class Kernel:
         head = f"; {self.name}  ({self.lines})" if self.lines else f"; {self.name}"
         parts = [head, *(f"; {reason}" for reason in self.reasons)]
         found = self._functions()
-        parts += [getattr(function, attribute) for function in found]
+        declared: set[str] = set()  # once, where functions of several modules call the same
+        for function in found:
+            for line in getattr(function, attribute).splitlines():
+                if not line.startswith("declare") or line not in declared:
+                    parts.append(line)
+                    declared.add(line)
         if not found and not self.reasons:
             parts.append("; it runs as NumPy source")
         return "\n".join(parts) + "\n"

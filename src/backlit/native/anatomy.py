@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,17 @@ from backlit.core.value import Node, Value
 from backlit.native.machine import jit
 from backlit.native.memory import read, written
 from backlit.native.plan import Piece, Plan
+from backlit.native.products import gemm_blocks
 from backlit.native.runtime import COUNT, ENTRIES
 from backlit.native.steps import Kernel, Lookup, Product, Source, Step
 from backlit.native.table import Segment
 
 # Entries that only call other code: which of their arguments are the addresses of that.
 _CALLERS = {"fused": (0,), "parallel": (0,), "serial": (0,), "generated": (0,), "packed": (1, 3)}
-_FEW = 3  # functions of a module that was made for one kernel
+# Where the context of a product's walk begins; it has the addresses of more code.
+_CONTEXTS = {"generated": 1, "parallel": 2, "serial": 2, "packed": 5}
+_HEADER = ("; ModuleID", "target ")  # lines of a module that say nothing here
+_FEW = 2  # functions of a module that was made for one kernel
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Function:
     def ir(self) -> str:
         """Its LLVM IR: the whole module where that was made for it."""
         if self.is_whole:
-            return self.library.text.strip()
+            lines = self.library.text.strip().splitlines()
+            return "\n".join(line for line in lines if not line.startswith(_HEADER)).strip()
         module = llvm.parse_assembly(self.library.text)
         text = str(module.get_function(self.name)).strip()
         called = [f for f in module.functions if f.is_declaration and f"@{f.name}(" in text]
@@ -110,11 +116,23 @@ def functions(plan: Plan, part: Part) -> list[Function]:
         caller = _function(function)
         if caller is None:
             continue
-        places = _CALLERS.get(caller.name, ())
-        words = [ctypes.c_int64.from_address(arguments + 8 * k).value for k in places]
-        for f in [f for f in map(_function, words) if f is not None] or [caller]:
+        for f in _called(caller, arguments) or [caller]:
             found.setdefault((f.library.key, "" if f.is_whole else f.name), f)
     return list(found.values())
+
+
+def _called(caller: Function, arguments: int) -> list[Function]:
+    """The code that an entry calls, found by addresses among its arguments."""
+    called = _functions(arguments, _CALLERS.get(caller.name, ()))
+    if called and called[0].library.exports == gemm_blocks.EXPORTS:
+        start = _CONTEXTS[caller.name]
+        called += _functions(arguments, (start + place for place in gemm_blocks.CODE))
+    return called
+
+
+def _functions(arguments: int, places: Iterable[int]) -> list[Function]:
+    words = [ctypes.c_int64.from_address(arguments + 8 * k).value for k in places]
+    return [f for f in map(_function, words) if f is not None]
 
 
 def _entries(segment: Segment) -> list[tuple[int, int]]:

@@ -27,7 +27,7 @@ Values = dict[int, Vec]
 
 
 def for_range(
-    b: Any, start: Any, stop: Any, step: int, carried: list[Any], body: Callable[..., list[Any]]
+    b: Any, start: Any, stop: Any, step: Any, carried: list[Any], body: Callable[..., list[Any]]
 ) -> tuple[Any, list[Any]]:
     """`while i + step <= stop`; body(i, carried) returns the next carried values.
 
@@ -40,7 +40,7 @@ def for_range(
     b.position_at_end(head)
     index = b.phi(_I64)
     phis = [b.phi(value.type) for value in carried]
-    following = b.add(index, _I64(step))
+    following = b.add(index, _I64(step) if isinstance(step, int) else step)
     b.cbranch(b.icmp_signed("<=", following, stop), inside, after)
     b.position_at_end(inside)
     results = body(index, phis)

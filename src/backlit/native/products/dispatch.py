@@ -17,7 +17,7 @@ import numpy as np
 
 from backlit.native.machine import jit, threads
 from backlit.native.machine.once import once
-from backlit.native.machine.parallel import parallel_address
+from backlit.native.machine.parallel import parallel_address, serial_address
 from backlit.native.machine.words import loads
 from backlit.native.products import blas, gemm
 from backlit.native.products.gemm_finish import Finish
@@ -31,11 +31,11 @@ _FEWEST_FINISHED = 3  # vectors of a row from which its finish is computed with 
 LETTER = {"float32": "s", "float64": "d"}
 
 _GENERATED = f"""
-; {{kernel, context …}}, context {{A, B, C}}
+; {{block, context …}}, context {{A, B, C, …}}
 define i64 @generated(ptr %a) {{
-  %kernel = load ptr, ptr %a
+  %block = load ptr, ptr %a
   %context = getelementptr i64, ptr %a, i64 1
-  call void %kernel(ptr %context)
+  call void %block(ptr %context, i64 0)
   ret i64 0
 }}
 
@@ -233,9 +233,10 @@ def generated(product: Product, finish: Finish | None = None) -> Entry | None:
             kernel.block_address,
             kernel.blocks,
         )
-        return Entry(library.address("packed"), words, (shared.address,), (kernel, shared))
-    after = (0,) if finish else ()  # in the place of the scratch
-    if kernel.blocks > 1 and parallel is not None:
-        shares = (kernel.block_address, kernel.blocks)
-        return Entry(parallel, shares, after, kernel)
-    return Entry(library.address("generated"), (kernel.address,), after, kernel)
+        after = (shared.address, *kernel.words)
+        return Entry(library.address("packed"), words, after, (kernel, shared))
+    after = (0, *kernel.words)  # 0 in the place of the scratch
+    if kernel.blocks == 1:
+        return Entry(library.address("generated"), (kernel.block_address,), after, kernel)
+    caller = parallel if parallel and kernel.blocks else serial_address()
+    return Entry(caller, (kernel.block_address, kernel.blocks), after, kernel)

@@ -1,9 +1,9 @@
-"""Matrix products of fixed sizes as generated kernels, where they beat OpenBLAS.
+"""Matrix products as generated kernels, where they beat OpenBLAS.
 
     C = op(A) op(B)  or  C += op(A) op(B)        row-major, op(X) = X or Xᵀ, C contiguous
 
-`gemm_plan.py` decides how a product is cut, `gemm_blocks.py` walks over its blocks, panels and
-tiles, `gemm_tiles.py` emits what happens in registers.
+`gemm_plan.py` decides how a product is cut, `gemm_words.py` writes that down for `gemm_blocks.py`,
+which walks over its blocks, panels and tiles; `gemm_tiles.py` emits what happens in registers.
 
 Every element of C is summed in the order of k, each step rounded once, so results depend neither on
 the cut nor on the threads.
@@ -16,15 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from llvmlite import ir
 
 from backlit.native.machine import jit
 from backlit.native.machine.threads import default_num_threads
-from backlit.native.products import blas
-from backlit.native.products.gemm_blocks import Blocks
+from backlit.native.products import blas, gemm_blocks, gemm_words
 from backlit.native.products.gemm_finish import Finish
+from backlit.native.products.gemm_panel import Panel
 from backlit.native.products.gemm_plan import Plan, Product, plan
-from backlit.native.products.gemm_tiles import Code, transposer
 
 # Where a generated kernel wins, measured by benchmarks/native_gemm.py. With registers of 32 bytes,
 # beyond these sizes OpenBLAS does.
@@ -54,22 +52,18 @@ def choose(product: Product, host: jit.Host | None = None) -> str:
 
 @dataclass(frozen=True)
 class GemmKernel:
-    """A compiled product; its functions take a context, the words {A, B, C, scratch}, and if it has
-    a finish, the addresses of that one's results and operands.
+    """A product; the functions take a context, the addresses {A, B, C, scratch} and then `words`,
+    and if it has a finish, the addresses of that one's results and operands.
 
-    `gemm` does everything on one thread. To share the work, call `pack` for every i below `packs`
-    (none if A is read where it is), then `block` for every i below `blocks`.
+    Call `pack` for every i below `packs` (none if A is read where it is), then `block` for every i
+    below `blocks`, on any threads.
     """
 
-    library: jit.Library
+    library: jit.Library  # the walk
     product: Product
     plan: Plan
-    turner: jit.Library | None  # which the library calls
-
-    @property
-    def address(self) -> int:
-        """`void gemm(ptr context)`"""
-        return self.library.address("gemm")
+    words: tuple[int, ...]
+    parts: tuple[jit.Library, ...]  # whose code the words point to
 
     @property
     def block_address(self) -> int:
@@ -98,7 +92,10 @@ class GemmKernel:
         """Multiply on the calling thread."""
         scratch = np.empty(self.scratch, np.uint8)
         addresses = [array.ctypes.data for array in (a, b, out, scratch)]
-        self.library.function("gemm", None, ctypes.c_void_p)((ctypes.c_void_p * 4)(*addresses))
+        context = (ctypes.c_int64 * (4 + len(self.words)))(*addresses, *self.words)
+        for name, count in (("pack", self.packs), ("block", self.blocks)):
+            for i in range(count):
+                self.library.function(name, None, ctypes.c_void_p, ctypes.c_int64)(context, i)
 
 
 def default_cut(product: Product) -> Plan:
@@ -107,30 +104,46 @@ def default_cut(product: Product) -> Plan:
 
 
 def build(product: Product, cut: Plan | None = None, finish: Finish | None = None) -> GemmKernel:
-    """Compile (or look up) the generated kernel of a product, cut as the model says or as told.
+    """The generated kernel of a product, cut as the model says or as told.
+
+    Only what no product has needed before is compiled.
 
     finish: what is made of C while it is in the cache.
     """
-    chosen = cut or default_cut(product)
-    turner = _turner(product.dtype, chosen.width) if chosen.turns(product) else None
-    library = jit.engine().load(
-        lambda: module_text(product, chosen, finish),
-        ["gemm", "block", *(["pack"] if chosen.pack_a else [])],
-        imports={"turn": turner.address("turn")} if turner else {},
-        identity=f"gemm {product} {chosen}" + (f"\n{finish.graph.identity()}" if finish else ""),
-    )
-    return GemmKernel(library, product, chosen, turner)
+    chosen, parts = cut or default_cut(product), _Parts()
+    words = gemm_words.words(product, chosen, parts, finish)
+    alone = chosen.is_panel(product, finish is not None)
+    walk = parts.panel(product, chosen, words) if alone else _walk()
+    return GemmKernel(walk, product, chosen, words, tuple(parts.libraries.values()))
 
 
-def _turner(dtype: str, width: int) -> jit.Library:
-    """What transposes squares of numbers, for all products: it takes 10 ms to compile."""
+def _walk() -> jit.Library:
+    """The walk over blocks that all products share."""
+    return jit.engine().load(gemm_blocks.text, gemm_blocks.EXPORTS, identity="gemm walk")
 
-    def text() -> str:
-        module = ir.Module("turn")
-        transposer(Code(module, dtype, width))
-        return str(module)
 
-    return jit.engine().load(text, ["turn"], identity=f"turn {dtype} {width}")
+class _Parts:
+    """Compiles the parts of a product, or looks them up."""
+
+    def __init__(self) -> None:
+        self.libraries: dict[int, jit.Library] = {}  # by the address of their function
+
+    def __call__(self, name: str, part: object, text: Callable[[], str]) -> int:
+        """The address of a function that is part of products, and of which ``part`` says all."""
+        library = jit.engine().load(text, [name], identity=f"gemm {part}")
+        address = library.address(name)
+        self.libraries[address] = library
+        return address
+
+    def panel(self, product: Product, cut: Plan, words: tuple[int, ...]) -> jit.Library:
+        """The function of a product that is one panel."""
+        names = {address: library.exports[0] for address, library in self.libraries.items()}
+        return jit.engine().load(
+            lambda: Panel(words, names).text(),
+            ["block"],
+            imports={name: address for address, name in names.items()},
+            identity=f"gemm panel {product} {cut} {sorted(names.values())}",
+        )
 
 
 def function(product: Product) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
@@ -150,10 +163,3 @@ def function(product: Product) -> Callable[[np.ndarray, np.ndarray, np.ndarray],
         )
 
     return openblas
-
-
-def module_text(product: Product, cut: Plan, finish: Finish | None = None) -> str:
-    """The LLVM IR of the kernel."""
-    module = ir.Module("gemm")
-    Blocks(product, cut, module, finish).emit()
-    return str(module)

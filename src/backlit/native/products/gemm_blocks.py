@@ -1,270 +1,207 @@
-"""The walk of a generated matrix product over C.
+"""The walk of generated matrix products over C.
 
     block → `depth` steps of k → panel of columns → tile of rows; after the last steps, its finish
 
-Sizes being known, the narrower tiles and masked columns at the edges are compiled in, and nothing
-is left to decide at run time but which blocks touch an edge.
+It is one piece of code for all products. Sizes, strides, and the addresses of the code for tiles,
+copies and finishes are words of its context, as `gemm.words` lays them out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
-from backlit.native.products import gemm_tiles
-from backlit.native.products.gemm_finish import Finish
-from backlit.native.products.gemm_plan import Plan, Product
-from backlit.native.products.gemm_tiles import I64, PTR, Code
+from backlit.native.products.gemm_code import I8, I64, PTR, VOID, Code
+from backlit.native.products.gemm_packing import PACK_TYPE
+from backlit.native.products.gemm_tiles import (
+    C_ROW,
+    FINISH,
+    GROUP,
+    PACK,
+    PANEL_STEP,
+    TILE,
+    TILES_TYPE,
+)
 
-_LINE = 64  # bytes
-_LARGE = 1 << 21  # bytes of C that the second-level cache does not hold
+# The context: addresses, …
+A, B, C, SCRATCH = range(4)
+# … sizes, in elements, …
+SIZES = (
+    "m", "n", "k", "item",
+    "rows", "panel", "depth",  # of a tile, and of a panel
+    "parts", "bands", "blocks", "row_tiles",  # how many
+    "block_rows", "block_columns",
+    "finish_rows",  # that are finished at a time, whole tiles
+    "accumulates",  # 1 if C is added to
+    "panel_bytes",  # 0 if B is read where it is
+    # In bytes: from a row (column) to the next, from one step of k to the next.
+    "a_row", "a_step", "b_column", "b_step", "tile_row", "tile_step",
+    "a_line", "b_line",  # from one row, as stored, to the next
+    "packs_a",  # address of the code that copies A, or 0
+)  # fmt: skip
+PLACES = {name: place for place, name in enumerate(SIZES, SCRATCH + 1)}
+# … and groups: of full tiles, of those in the last column; the same of the last row.
+GROUPS = SCRATCH + 1 + len(SIZES)
+RESULTS = GROUPS + 4 * GROUP  # where those begin, then the operands of a finish
+# Where a context has addresses of code.
+CODE = [PLACES["packs_a"]] + [
+    GROUPS + GROUP * g + word for g in range(4) for word in (TILE, PACK, FINISH)
+]
+
+LINE = 64  # bytes
+WALK_TYPE = ir.FunctionType(VOID, [PTR, I64])
+FINISH_TYPE = ir.FunctionType(VOID, [PTR, I64, I64, I64])
 
 
-class Blocks:
-    """Emits the functions of a product; all take `ptr context`, which is {A, B, C, scratch}, and if
-    the product has a finish, its results and operands.
+EXPORTS = ("block", "pack")
 
-    - `void block(context, i64 i)`: one block of C
-    - `void pack(context, i64 i)`: one tile's rows of op(A) into the scratch, if the plan packs A
-    - `void gemm(context)`: everything, on one thread
+
+def text() -> str:
+    """The module of
+
+    - `void block(ptr context, i64 i)`: one block of C
+    - `void pack(ptr context, i64 i)`: one tile's rows of op(A) into the scratch, if A is packed
     """
+    code = Code("products")
+    _Block(code)
+    _pack(code)
+    return str(code.module)
 
-    def __init__(
-        self, product: Product, plan: Plan, module: Any, finish: Finish | None = None
-    ) -> None:
-        self.product, self.plan, self.finish = product, plan, finish
-        self.code = Code(module, product.dtype, plan.width)
-        self.tiles: dict[tuple[int, int], Any] = {}
-        self.finishes: dict[int, Any] = {}  # by columns
 
-    def emit(self) -> None:
-        product, plan = self.product, self.plan
-        for rows in _sizes(product.m, plan.rows):
-            for columns in _sizes(product.n, plan.panel):
-                self.tiles[rows, columns] = self._tile(rows, columns).emit(self.code)
-        if self.finish is not None:
-            for columns in _sizes(product.n, plan.panel):
-                self.finishes[columns] = self.finish.emit(self.code, product, columns)
-        if plan.turns(product):
-            self.turn = ir.Function(self.code.module, gemm_tiles.transposer_type(), "turn")
-        pack = self._pack() if plan.pack_a else None
-        self._whole(pack, self._block())
+class _Walk:
+    """A function of a context and a number, and the context's words."""
 
-    def _tile(self, rows: int, columns: int) -> gemm_tiles.Tile:
-        product, plan = self.product, self.plan
-        a_row, a_step = (1, rows) if plan.pack_a else self._a_strides
-        padded = -(-columns // plan.width) * plan.width
-        starts = "c" if product.accumulate else "either" if product.k > plan.depth else "zero"
-        return gemm_tiles.Tile(
-            rows,
-            columns,
-            a_row,
-            a_step,
-            padded if plan.pack_b else product.ldb,
-            padded if plan.pack_b else columns,
-            product.n,
-            starts,
-            plan.depth if product.m * product.n * product.item > _LARGE else 0,
-        )
+    def __init__(self, code: Code, name: str) -> None:
+        self.code = code
+        self.context, self.index = code.function(name, WALK_TYPE).args
 
-    @property
-    def _a_strides(self) -> tuple[int, int]:
-        """Elements from one row of op(A) to the next, and from one step of k to the next."""
-        return (1, self.product.lda) if self.product.transpose_a else (self.product.lda, 1)
+    def word(self, name: str) -> Any:
+        return self.code.word(self.context, PLACES[name])
 
-    def _whole(self, pack: Any, block: Any) -> None:
-        code = self.code
-        function = code.function("gemm", [PTR], internal=False)
-        (context,) = function.args
-        for body, count in (
-            (pack, self.plan.row_tiles(self.product)),
-            (block, self.plan.blocks(self.product)),
-        ):
-            if body is not None:
-                self._each(body, context, count)
+    def address(self, place: int) -> Any:
+        return self.code.word(self.context, place, PTR)
+
+    def steps(self, part: Any) -> tuple[Any, Any]:
+        """The first step of a part of k, and how many there are."""
+        depth = self.word("depth")
+        k0 = self.code.b.mul(part, depth)
+        return k0, self.code.least(depth, self.code.b.sub(self.word("k"), k0))
+
+    def range(self, index: Any, size: Any, whole: Any) -> tuple[Any, Any]:
+        start = self.code.b.mul(index, size)
+        return start, self.code.least(self.code.b.add(start, size), whole)
+
+
+def _pack(code: Code) -> None:
+    """The copy of A: [part of k][tile][step][row], the same number of rows in every tile but the
+    last."""
+    walk, b = _Walk(code, "pack"), code.b
+    row, stop = walk.range(walk.index, walk.word("rows"), walk.word("m"))
+    rows, item = b.sub(stop, row), walk.word("item")
+    source = code.bytes(walk.address(A), b.mul(row, walk.word("a_row")))
+    target = code.bytes(walk.address(SCRATCH), b.mul(row, walk.word("tile_row")))
+    copy = b.inttoptr(walk.word("packs_a"), PTR)
+
+    def part(number: Any) -> None:
+        k0, steps = walk.steps(number)
+        here = code.bytes(source, b.mul(k0, walk.word("a_step")))
+        there = code.bytes(target, b.mul(k0, walk.word("tile_step")))
+        stride = b.mul(rows, item)
+        code.call(copy, PACK_TYPE, [here, walk.word("a_line"), there, stride, steps, rows])
+
+    code.loop(I64(0), walk.word("parts"), I64(1), part)
+    b.ret_void()
+
+
+class _Block(_Walk):
+    """Emits the walk over one block."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code, "block")
+        with code.flushing():
+            self._all()
         code.b.ret_void()
 
-    def _each(self, body: Any, context: Any, count: int) -> None:
-        code = self.code
-        code.loop(I64(0), I64(count), 1, lambda i: code.b.call(body, [context, i]))
+    def _all(self) -> None:
+        """Every panel of every part of k."""
+        b = self.code.b
+        self.panel = b.alloca(I8, self.word("panel_bytes"))
+        self.panel.align = LINE
+        self.panel.type = PTR  # llvmlite still types it by its elements
+        bands = self.word("bands")
+        strip, band = b.udiv(self.index, bands), b.urem(self.index, bands)
+        self.row, self.row_stop = self.range(band, self.word("block_rows"), self.word("m"))
+        start, stop = self.range(strip, self.word("block_columns"), self.word("n"))
+        packed = b.icmp_signed("!=", self.word("packs_a"), I64(0))
+        self.a = b.select(packed, self.address(SCRATCH), self.address(A))
 
-    # -- the copy of A ---------------------------------------------------------------------------
-    # [part of k][tile][step][row], the same number of rows in every tile but the last.
-
-    def _packed(self, row: Any, k0: Any) -> Any:
-        """Where the copy of a tile's rows starts."""
-        plan = self.plan
-        rows = plan.row_tiles(self.product) * plan.rows
-        return self.code.offset(self.scratch, self.code.sum(row, plan.depth, k0, rows))
-
-    def _pack(self) -> Any:
-        code, product, plan = self.code, self.product, self.plan
-        function = code.function("pack", [PTR, I64], internal=False)
-        context, index = function.args
-        self.a, self.scratch = (code.word(context, k, PTR) for k in (0, 3))
-        start = code.times(index, plan.rows)
-        stop = code.least(code.b.add(start, I64(plan.rows)), I64(product.m))
+        def panel(column: Any) -> None:
+            left = b.sub(self.word("n"), column)
+            self._panel(column, self.code.least(self.word("panel"), left))
 
         def part(number: Any) -> None:
-            k0, steps = self._steps(number)
-            self._parts(
-                start, stop, product.m, plan.rows, lambda row, n: self._pack_rows(row, n, k0, steps)
-            )
+            self._depth(number)
+            self.code.parts(start, stop, self.word("panel"), panel)
 
-        code.loop(I64(0), I64(-(-product.k // plan.depth)), 1, part)
-        code.b.ret_void()
-        return function
-
-    def _pack_rows(self, row: Any, rows: int, k0: Any, steps: Any) -> None:
-        code, product = self.code, self.product
-        a_row, a_step = self._a_strides
-        source = code.offset(self.a, code.sum(row, a_row, k0, a_step))
-        target = self._packed(row, k0)
-        if product.transpose_a:
-            self._copy(source, product.lda, rows, target, rows, steps)
-        else:
-            self._turn(source, product.lda, rows, target, rows, steps)
-
-    # -- one block -------------------------------------------------------------------------------
-    def _block(self) -> Any:
-        code, product, plan = self.code, self.product, self.plan
-        function = code.function("block", [PTR, I64], internal=False)
-        self.context, index = function.args
-        self.a, self.b, self.c = (code.word(self.context, k, PTR) for k in range(3))
-        self.scratch = code.word(self.context, 3, PTR) if plan.pack_a else None
-        if plan.pack_b:
-            self.panel = code.b.alloca(ir.ArrayType(code.scalar, plan.depth * plan.panel))
-            self.panel.align = _LINE
-            self.panel.type = PTR  # llvmlite still types it by its elements
-        bands = I64(plan.bands(product))
-        self.row, self.row_stop = self._range(code.b.urem(index, bands), plan.block_rows, product.m)
-        self.column, self.column_stop = self._range(
-            code.b.udiv(index, bands), plan.block_columns, product.n
-        )
-        parts = max(1, -(-product.k // plan.depth))  # C is written even where k = 0
-        with code.flushing():
-            code.loop(I64(0), I64(parts), 1, self._depth)
-        code.b.ret_void()
-        return function
-
-    def _range(self, index: Any, size: int, whole: int) -> tuple[Any, Any]:
-        start = self.code.times(index, size)
-        return start, self.code.least(self.code.b.add(start, I64(size)), I64(whole))
-
-    def _steps(self, part: Any) -> tuple[Any, Any]:
-        """The first step of a part of k, and how many there are."""
-        k0 = self.code.times(part, self.plan.depth)
-        left = self.code.b.sub(I64(self.product.k), k0)
-        return k0, self.code.least(I64(self.plan.depth), left)
+        self.code.loop(I64(0), self.word("parts"), I64(1), part)
 
     def _depth(self, part: Any) -> None:
-        k0, steps = self._steps(part)
-        from_zero = self.code.b.icmp_signed("==", part, I64(0))
-        stop = self.code.b.add(k0, I64(self.plan.depth))
-        self.is_last = self.code.b.icmp_signed(">=", stop, I64(self.product.k))
-        self._parts(
-            self.column,
-            self.column_stop,
-            self.product.n,
-            self.plan.panel,
-            lambda column, columns: self._panel(column, columns, k0, steps, from_zero),
-        )
+        """Begin a part of k."""
+        b = self.code.b
+        self.k0, self.count = self.steps(part)
+        self.from_zero = b.icmp_signed("==", b.add(part, self.word("accumulates")), I64(0))
+        self.is_last = b.icmp_signed("==", b.add(part, I64(1)), self.word("parts"))
 
-    def _parts(
-        self, start: Any, stop: Any, whole: int, size: int, body: Callable[[Any, int], None]
-    ) -> None:
-        """body(index, size) for the full parts from start to stop, and for the matrix's rest."""
-        code, rest = self.code, whole % size
-        if whole >= size:
-            code.loop(start, stop, size, lambda index: body(index, size))
-        if rest:
-            with code.b.if_then(code.b.icmp_signed("==", stop, I64(whole))):
-                body(I64(whole - rest), rest)
-
-    def _panel(self, column: Any, columns: int, k0: Any, steps: Any, from_zero: Any) -> None:
+    def _panel(self, column: Any, columns: Any) -> None:
         """All tiles of one panel of columns."""
-        code, product, plan = self.code, self.product, self.plan
-        if plan.pack_b:
-            panel = self.panel
-            if product.k:
-                self._pack_panel(column, columns, k0, steps)
-        else:
-            panel = code.offset(self.b, code.sum(k0, product.ldb, column, 1))
-        a_row, a_step = self._a_strides
+        code, b = self.code, self.code.b
+        is_rest = b.icmp_signed("<", columns, self.word("panel"))
+        group = self._group(self.context, b.select(is_rest, I64(GROUPS + GROUP), I64(GROUPS)))
+        panel = self._b(column, columns, group)
+        finish = b.select(self.is_last, code.word(group, FINISH), I64(0))
 
-        def one(row: Any, rows: int) -> None:
-            if plan.pack_a:
-                a = self._packed(row, k0)
-            else:
-                a = code.offset(self.a, code.sum(row, a_row, k0, a_step))
-            c = code.offset(self.c, code.sum(row, product.n, column, 1))
-            code.b.call(self.tiles[rows, columns], [a, panel, c, steps, from_zero])
-            if self.finishes:
-                with code.b.if_then(self.is_last), code.exact():
-                    code.b.call(self.finishes[columns], [self.context, row, I64(rows), column])
+        def rows(row: Any) -> None:
+            stop = code.least(b.add(row, self.word("finish_rows")), self.row_stop)
+            self._rows(row, stop, column, panel, group)
+            with b.if_then(b.icmp_signed("!=", finish, I64(0))), code.exact():
+                arguments = [self.context, row, b.sub(stop, row), column]
+                code.call(b.inttoptr(finish, PTR), FINISH_TYPE, arguments)
 
-        self._parts(self.row, self.row_stop, product.m, plan.rows, one)
+        code.parts(self.row, self.row_stop, self.word("finish_rows"), rows)
 
-    def _pack_panel(self, column: Any, columns: int, k0: Any, steps: Any) -> None:
-        """Copy a panel of op(B), padded to whole vectors."""
-        code, product, width = self.code, self.product, self.plan.width
-        stride = -(-columns // width) * width
-        if not product.transpose_b:
-            source = code.offset(self.b, code.sum(k0, product.ldb, column, 1))
-            self._copy(source, product.ldb, columns, self.panel, stride, steps)
-            return
-        for start in range(0, columns, width):
-            line = code.b.add(column, I64(start))
-            source = code.offset(self.b, code.sum(line, product.ldb, k0, 1))
-            target = code.at(self.panel, start)
-            lines = min(width, columns - start)
-            self._turn(source, product.ldb, lines, target, stride, steps)
+    def _rows(self, row: Any, stop: Any, column: Any, panel: Any, group: Any) -> None:
+        """The tiles of some rows of a panel."""
+        b, size = self.code.b, self.word("rows")
+        whole = b.udiv(b.sub(stop, row), size)
+        rest = b.add(row, b.mul(whole, size))
+        with b.if_then(b.icmp_signed(">", whole, I64(0))):
+            self._tiles(row, column, panel, group, whole)
+        with b.if_then(b.icmp_signed("<", rest, stop)):
+            self._tiles(rest, column, panel, self._group(group, I64(2 * GROUP)), I64(1))
 
-    # -- packing ---------------------------------------------------------------------------------
-    def _copy(
-        self, source: Any, stride: int, lanes: int, target: Any, target_stride: int, steps: Any
-    ) -> None:
-        """target[s][j] = source[s][j] for j < lanes; zeros up to the target's stride."""
-        code, width = self.code, self.plan.width
+    def _group(self, words: Any, index: Any) -> Any:
+        return self.code.b.gep(words, [index], source_etype=I64)
 
-        def step(index: Any) -> None:
-            line = code.offset(source, code.times(index, stride))
-            copy = code.offset(target, code.times(index, target_stride))
-            for start in range(0, lanes, width):
-                value = code.load(code.at(line, start), lanes - start)
-                code.store(value, code.at(copy, start), target_stride - start)
+    def _b(self, column: Any, columns: Any, group: Any) -> Any:
+        """Where the panel's rows of B begin, copied if they are to be."""
+        code, b = self.code, self.code.b
+        place = code.sum(self.k0, self.word("b_step"), column, self.word("b_column"))
+        source = code.bytes(self.address(B), place)
+        copies = b.icmp_signed("!=", self.word("panel_bytes"), I64(0))
+        with b.if_then(copies):
+            copy, stride = code.word(group, PACK, PTR), code.word(group, PANEL_STEP)
+            line = self.word("b_line")
+            code.call(copy, PACK_TYPE, [source, line, self.panel, stride, self.count, columns])
+        return b.select(copies, self.panel, source)
 
-        code.loop(I64(0), steps, 1, step)
-
-    def _turn(
-        self,
-        source: Any,
-        stride: int,
-        lines: int,
-        target: Any,
-        target_stride: int,
-        steps: Any,
-    ) -> None:
-        """target[s][j] = source[j][s], W steps at a time; the last W overlap those before.
-
-        There are at least W steps, or all of k.
-        """
-        code, width = self.code, self.plan.width
-        least = max(0, self.product.k - width)
-
-        def square(index: Any) -> None:
-            first = code.least(index, code.b.sub(steps, I64(width))) if least else index
-            place = code.offset(target, code.times(first, target_stride))
-            lanes = I64(min(target_stride, width))
-            strides = I64(stride), I64(lines), place, I64(target_stride)
-            turned = I64(min(width, self.product.k)), lanes
-            code.b.call(self.turn, [code.offset(source, first), *strides, *turned])
-
-        code.loop(I64(0), code.b.add(steps, I64(width - 1)), width, square)
-
-
-def _sizes(whole: int, size: int) -> list[int]:
-    """The sizes of the parts of a dimension: full ones, and the rest."""
-    return [part for part in (size if whole >= size else 0, whole % size) if part]
+    def _tiles(self, row: Any, column: Any, panel: Any, group: Any, count: Any) -> None:
+        """So many tiles, one below the other."""
+        code = self.code
+        a = code.bytes(
+            self.a, code.sum(row, self.word("tile_row"), self.k0, self.word("tile_step"))
+        )
+        c_row, item = code.word(group, C_ROW), self.word("item")
+        c = code.bytes(self.address(C), code.sum(row, c_row, column, item))
+        arguments = [a, panel, c, self.count, self.from_zero, group, count]
+        code.call(code.word(group, TILE, PTR), TILES_TYPE, arguments)

@@ -1,12 +1,13 @@
 """What a product's kernel makes of its sums before they leave the cache: bias, activation.
 
-The expression of a fused kernel, computed for one tile after the other. Its operands vary with both
-indices of C, with one of them, or with none; its results are as large as C, and one of them may be
-in the memory of C.
+The expression of a fused kernel, computed for one panel after the other. Its operands vary with
+both indices of C, with one of them, or with none; its results are as large as C, and one of them
+may be in the memory of C. Sizes are read from the context, so it is one function for all products.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,8 @@ from backlit.native.kernels.expression import Graph, Node
 from backlit.native.kernels.vecmath import FUNCTIONS
 from backlit.native.kernels.vector import Lanes, Vec
 from backlit.native.machine import jit
-from backlit.native.products.gemm_plan import Product
-from backlit.native.products.gemm_tiles import I64, PTR, Code
-
-_RESULTS = 4  # word of the context where those begin, then the operands; first A, B, C, scratch
+from backlit.native.products.gemm_blocks import FINISH_TYPE, PLACES, RESULTS
+from backlit.native.products.gemm_code import I64, PTR, VectorCode
 
 Values = dict[int, Vec]
 
@@ -28,85 +27,100 @@ class Finish:
 
     graph: Graph
 
-    def _by_row(self) -> set[int]:
-        """The nodes whose values differ from row to row."""
-        found: set[int] = set()
-        for number, node in enumerate(self.graph.nodes):
-            moves = isinstance(node.payload, tuple) and node.payload[1] in ("full", "column")
-            if moves or any(a in found for a in node.args):
-                found.add(number)
-        return found
+    def text(self, dtype: str, width: int) -> str:
+        """`void finish(ptr context, i64 row, i64 rows, i64 column)`, for rows of a panel."""
+        code = VectorCode("finish", dtype, width)
+        _Body(self.graph, code, dtype).emit()
+        return str(code.module)
 
-    def emit(self, code: Code, product: Product, columns: int) -> Any:
-        """`void finish(ptr context, i64 row, i64 rows, i64 column)` for tiles so wide."""
-        function = code.function(f"finish_{columns}", [PTR, I64, I64, I64])
-        context, row, rows, column = function.args
-        lanes = Lanes(code.b, product.dtype, code.width, jit.host().scale_instruction)
-        nodes, by_row = self.graph.nodes, self._by_row()
-        operands = {i: n.payload for i, n in enumerate(nodes) if isinstance(n.payload, tuple)}
-        first_operand = _RESULTS + len(self.graph.outputs)
-        bases = {
-            number: code.word(context, first_operand + index, PTR)
-            for number, (index, _) in operands.items()
+
+class _Body:
+    """Emits a finish: vector after vector, row after row."""
+
+    def __init__(self, graph: Graph, code: VectorCode, dtype: str) -> None:
+        self.graph, self.code = graph, code
+        self.context, self.row, self.rows, self.column = code.function("finish", FINISH_TYPE).args
+        self.lanes = Lanes(code.b, dtype, code.width, jit.host().scale_instruction)
+        first_operand = len(graph.outputs)
+        self.results = [self._address(k) for k in range(first_operand)]
+        self.operands = {
+            number: self._address(first_operand + node.payload[0])
+            for number, node in enumerate(graph.nodes)
+            if isinstance(node.payload, tuple)
         }
-        results = [code.word(context, _RESULTS + k, PTR) for k in range(len(self.graph.outputs))]
-        starts = range(0, columns, code.width)
-        same = set(range(len(nodes))) - by_row
-        known = [
-            self._values(code, lanes, {}, bases, code.b.add(column, I64(v)), columns - v, same)
-            for v in starts
-        ]
+        self.same, self.by_row, self.others = self._kinds()
 
-        def one(index: Any) -> None:
-            place = code.sum(index, product.n, column, 1)
-            per_row = {
-                number: self._number(code, lanes, code.offset(bases[number], index))
-                for number, (_, extent) in operands.items()
-                if extent == "column"
-            }
-            for v, first in zip(starts, known, strict=True):
-                at = code.b.add(place, I64(v))
-                values = self._values(code, lanes, first | per_row, bases, at, columns - v, by_row)
-                for output, base in zip(self.graph.outputs, results, strict=True):
-                    code.store(values[output].ir, code.offset(base, at), columns - v)
+    def _address(self, index: int) -> Any:
+        return self.code.word(self.context, RESULTS + index, PTR)
 
-        code.loop(row, code.b.add(row, rows), 1, one)
-        code.b.ret_void()
-        return function
+    def _kinds(self) -> tuple[list[int], list[int], list[int]]:
+        """The nodes whose values are the same everywhere, those of one value per row, the rest."""
+        same: list[int] = []
+        by_row: list[int] = []
+        others: list[int] = []
+        for number, node in enumerate(self.graph.nodes):
+            moves = isinstance(node.payload, tuple) and node.payload[1] == "column"
+            if node.varies:
+                others.append(number)
+            elif moves or any(a in by_row for a in node.args):
+                by_row.append(number)
+            else:
+                same.append(number)
+        return same, by_row, others
+
+    def emit(self) -> None:
+        code, b = self.code, self.code.b
+        n, panel = (code.word(self.context, PLACES[name]) for name in ("n", "panel"))
+        columns = code.least(panel, b.sub(n, self.column))
+        whole = b.and_(columns, I64(-code.width))
+        left = b.sub(columns, whole)
+        last = code.first(left)
+        same = self._values(self.same, {}, {}, None)
+
+        def one(row: Any) -> None:
+            first = b.add(b.mul(row, n), self.column)
+            known = self._values(self.by_row, same, {"column": row}, None)
+            code.loop(I64(0), whole, I64(code.width), lambda at: self._vector(known, first, at))
+            with b.if_then(b.icmp_signed(">", left, I64(0))):
+                self._vector(known, first, whole, last)
+
+        code.loop(self.row, b.add(self.row, self.rows), I64(1), one)
+        b.ret_void()
+
+    def _vector(self, known: Values, first: Any, at: Any, mask: Any = None) -> None:
+        """The results of one vector of a row, whose own begin at ``first``."""
+        code = self.code
+        place = code.b.add(first, at)
+        places = {"full": place, "row": code.b.add(self.column, at)}
+        values = self._values(self.others, known, places, mask)
+        for output, base in zip(self.graph.outputs, self.results, strict=True):
+            code.store(values[output].ir, code.offset(base, place), mask)
 
     def _values(
-        self,
-        code: Code,
-        lanes: Lanes,
-        known: Values,
-        bases: dict[int, Any],
-        index: Any,
-        count: int,
-        wanted: set[int],
+        self, wanted: Iterable[int], known: Values, places: dict[str, Any], mask: Any
     ) -> Values:
-        """The values of the nodes wanted, of ``count`` columns from ``index`` on."""
-        values = dict(known)
-        for number, node in enumerate(self.graph.nodes):
-            if number not in wanted or number in values:
-                continue
+        """``known`` and the values of the nodes wanted; operands are read at ``places``."""
+        code, values = self.code, dict(known)
+        for number in wanted:
+            node = self.graph.nodes[number]
             if not isinstance(node.payload, tuple):
-                values[number] = self._value(lanes, node, values)
-            elif node.payload[1] == "scalar":
-                values[number] = self._number(code, lanes, bases[number])
-            else:
-                values[number] = lanes.wrap(code.load(code.offset(bases[number], index), count))
+                values[number] = self._value(node, values)
+                continue
+            extent, address = node.payload[1], self.operands[number]
+            if extent in places:
+                address = code.offset(address, places[extent])
+            read = code.load(address, mask) if node.varies else self._number(address)
+            values[number] = self.lanes.wrap(read)
         return values
 
-    @staticmethod
-    def _number(code: Code, lanes: Lanes, address: Any) -> Vec:
+    def _number(self, address: Any) -> Any:
         """One number in all lanes."""
-        return lanes.wrap(code.splat(code.b.load(address, typ=code.scalar)))
+        return self.code.splat(self.code.b.load(address, typ=self.code.scalar))
 
-    @staticmethod
-    def _value(lanes: Lanes, node: Node, values: Values) -> Vec:
+    def _value(self, node: Node, values: Values) -> Vec:
         if node.payload is not None:
-            return lanes.const(node.payload)  # type: ignore[arg-type]
+            return self.lanes.const(node.payload)  # type: ignore[arg-type]
         args = [values[a] for a in node.args]
         if node.name in FUNCTIONS:
             return FUNCTIONS[node.name].emit(*args)
-        return args[0].select(1.0, lanes.const(0.0))  # a mask as numbers
+        return args[0].select(1.0, self.lanes.const(0.0))  # a mask as numbers

@@ -18,6 +18,7 @@ _USUAL_ROWS = 256
 _BAND_BYTES = 2 * 1024 * 1024  # of A for the rows of a block
 _PACKED_BYTES = 256 * 1024  # of A, from which packing it pays …
 _PACKED_COLUMNS = 512, 1024  # … if so many columns meet it, transposed or not
+_FINISH_BYTES = 16 * 1024  # of the first-level cache for a part of C
 # Costs in cycles.
 _TILE = 40.0  # of entering and leaving a tile
 _PACKED = 6.5  # of packing one vector of B, transposed or not
@@ -98,13 +99,24 @@ class Plan:
         """How many blocks there are."""
         return self.bands(product) * -(-product.n // self.block_columns)
 
+    def finish_rows(self, product: Product) -> int:
+        """Rows of a panel that are finished while they are in the first-level cache."""
+        tile = self.rows * self.panel * product.item
+        return self.rows * max(1, min(_FINISH_BYTES // tile, self.block_rows // self.rows))
+
     def row_tiles(self, product: Product) -> int:
         return -(-product.m // self.rows)
 
-    def turns(self, product: Product) -> bool:
-        """Whether a factor is transposed while it is copied."""
-        turns_a = self.pack_a and not product.transpose_a
-        return turns_a or (self.pack_b and product.transpose_b)
+    def parts(self, product: Product) -> int:
+        """How many parts k is cut into; C is written even where k = 0."""
+        return max(1, -(-product.k // self.depth))
+
+    def is_panel(self, product: Product, finishes: bool) -> bool:
+        """Whether all is one panel, finished at once, and A is read where it is."""
+        panels = -(-product.n // self.panel)
+        at_once = not finishes or product.m <= self.finish_rows(product)
+        alone = panels == self.blocks(product) == self.parts(product) == 1
+        return alone and at_once and not self.pack_a
 
     def scratch(self, product: Product) -> int:
         """Bytes for the copy of A."""
