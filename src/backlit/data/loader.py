@@ -196,7 +196,7 @@ class DataLoader(Generic[T_co]):
             needs_seed = self.num_workers > 0 or is_seeded(order)
             seed = draw_seed(generator_of(order) or self.generator) if needs_seed else 0
         self._epochs += 1
-        numbered = enumerate(self._indices(order, seed))
+        numbered: Iterator[tuple[int, Any]] = enumerate(self._indices(order, seed))
         if order is not None:  # a stream must be read to be skipped; see `Epoch`
             numbered = islice(numbered, done, None)
         batches = self._load_ahead(numbered, seed) if self.num_workers else self._load(numbered)

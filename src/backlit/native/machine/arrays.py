@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Container, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
-from numpy._core import _multiarray_umath
 
 from backlit.native.machine import jit, layout
 from backlit.native.machine.builtin import builtin, interpreter
@@ -126,8 +126,9 @@ def _make() -> Callable[[Any, list[Any]], Any]:
 
 def _numpy(place: int) -> int:
     """What NumPy's table for C has there."""
+    capsule = importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API
     get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
-    table = get(("PyCapsule_GetPointer", ctypes.pythonapi))(_multiarray_umath._ARRAY_API, None)
+    table = get(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, None)
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[place] or 0)
 
 
