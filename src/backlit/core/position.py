@@ -30,7 +30,7 @@ class Position:
         grad: whether gradients are being recorded here.
         freed: ids of nodes' first outputs whose saved values a backward pass has given up.
         stale: value id → where an in-place op overwrote the tensor that held it.
-        programs: (live value ids) → program, for recordings flushed here.
+        programs: live values → program, for recordings flushed here.
     """
 
     __slots__ = (
