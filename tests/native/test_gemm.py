@@ -168,6 +168,16 @@ def test_large_results_are_cut_by_rows() -> None:
     assert plan.blocks(output) == 2
 
 
+def test_tiles_are_widest_where_b_is_near() -> None:
+    """Five vectors side by side, if that leaves fewer at the edge, and the panel of B stays in the
+    first-level cache."""
+    host = dataclasses.replace(jit.host(), vector_bytes=64, registers=32)
+    short = Product(200, 100, 64, transpose_b=True, dtype="float64")  # 13 vectors
+    assert (gemm_plan.plan(short, host, 2).rows, gemm_plan.plan(short, host, 2).vectors) == (5, 5)
+    assert gemm_plan.plan(dataclasses.replace(short, k=200, ldb=0), host, 2).vectors < 5
+    assert gemm_plan.plan(Product(200, 128, 64, transpose_b=True), host, 2).vectors < 5
+
+
 def test_bits_do_not_depend_on_the_cut() -> None:
     """Blocks, depth and copies change no bit of a result."""
     product = Product(70, 100, 300, transpose_b=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from backlit.native.machine.jit import Host
 
 _MOST_ROWS = 12  # of a tile: more is only more code
+_WIDE = 4  # vectors of a row of it …
+_WIDEST = 5  # … or where the panel of B is read from the first-level cache
 _FEWEST_PASSES = 3  # over a panel of B that pay for copying it
 _PANEL_BYTES = 256 * 1024  # of the second-level cache for a panel of B …
 _ROWS_BYTES = 512 * 1024  # … and for the rows of A that meet it, of which 256 should fit
@@ -18,9 +20,12 @@ _USUAL_ROWS = 256
 _BAND_BYTES = 2 * 1024 * 1024  # of A for the rows of a block
 _PACKED_BYTES = 256 * 1024  # of A, from which packing it pays …
 _PACKED_COLUMNS = 512, 1024  # … if so many columns meet it, transposed or not
+_NEAR_BYTES = 32 * 1024  # of the first-level cache for a panel of B
 _FINISH_BYTES = 16 * 1024  # of the first-level cache for a part of C
 # Costs in cycles.
 _TILE = 40.0  # of entering and leaving a tile
+_SHAPE = 0.01  # more for each shape of tile …
+_RISK = 0.02  # … and for the widest
 _PACKED = 6.5  # of packing one vector of B, transposed or not
 _BLOCK = 3000.0  # of handing out a block
 _BYTES = 8.0  # of A and B that arrive per cycle …
@@ -154,7 +159,8 @@ def _up(size: int, part: int) -> int:
 def _tile(product: Product, width: int, registers: int) -> tuple[int, int]:
     columns = -(-product.n // width)
     best: tuple[float, int, int, int] | None = None
-    for vectors in range(1, min(4, columns) + 1):
+    near = product.k * _WIDEST * width * product.item <= _NEAR_BYTES
+    for vectors in range(1, min(_WIDEST if near else _WIDE, columns) + 1):
         most_rows = min(product.m, _MOST_ROWS, (registers - vectors - 2) // vectors)
         for rows in range(1, most_rows + 1):
             cycles, shapes = 0.0, 0
@@ -163,7 +169,8 @@ def _tile(product: Product, width: int, registers: int) -> tuple[int, int]:
                     step = max(r * v / 2 + (r + v) / 6, 5.0)
                     cycles += row_count * column_count * (product.k * step + _TILE + r * v)
                     shapes += 1
-            candidate = (cycles * (1 + 0.01 * shapes), shapes, rows, vectors)
+            more = _SHAPE * shapes + _RISK * (vectors == _WIDEST)
+            candidate = (cycles * (1 + more), shapes, rows, vectors)
             best = min(best, candidate) if best else candidate
     return best[2:] if best else (1, 1)
 
