@@ -16,7 +16,7 @@ From a program to a table of entries:
 Its rooms:
 
     kernels/         fused kernels, generated for the expression that they compute
-    products/        matrix products: generated for their sizes, or OpenBLAS
+    products/        matrix products: put together from generated parts, or OpenBLAS
     ready/           entries made once and for all: columns, copies, indices, random numbers
     machine/         the CPU, memory, threads, Python's objects, compiled code on disk
 

@@ -29,7 +29,7 @@ A_TILE = 7  # from the rows of op(A) that one tile reads to those of the next
 CLAIM = 8  # log₂ of the steps of k per line of C that is asked for
 GROUP = 9
 
-_TURN = 12  # multiply-adds per turn of the inner loop, to hide its overhead
+_TURN = 8  # multiply-adds per turn of the inner loop: more take as long as one waits for the last
 TILES_TYPE = ir.FunctionType(VOID, [PTR, PTR, PTR, I64, I1, PTR, I64])
 
 
