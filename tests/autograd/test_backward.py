@@ -361,6 +361,27 @@ def test_overwritten_base_of_a_saved_view(mode: Any) -> None:
             e.backward()
 
 
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, backlit.eager])
+def test_history_before_what_is_wanted_is_not_needed(mode: Any) -> None:
+    """The walk ends at what is wanted, however many recordings led there: what was overwritten
+    before it does not matter, and can still be wanted later."""
+    with mode():
+        a = leaf(0.0, 0.5)
+        b = a * 2
+        backlit.flush()
+        c = b.exp()
+        backlit.flush()
+        d = c * 3
+        backlit.flush()
+        with backlit.no_grad():
+            c.zero_()
+        e = d.sum()
+        (g,) = backlit.autograd.grad(e, [d], retain_graph=True)
+        assert g.tolist() == [1.0, 1.0]
+        with pytest.raises(GradientError, match="modified by an inplace operation: exp at"):
+            backlit.autograd.grad(e, [a])
+
+
 def test_gradient_mode_survives_a_failing_flush() -> None:
     """An error in what `no_grad` computes at its end leaves gradients switched on."""
     scores, w = backlit.ones(1, 2), backlit.ones(2, requires_grad=True)

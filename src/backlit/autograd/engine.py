@@ -171,10 +171,17 @@ class Walk:
             return None
         leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
         return (
-            tuple(era.edges),
+            self._edges(era),
             tuple(i for i, t in enumerate(era.handles) if t is not None and id(t) in leaves),
             tuple(i for i, t in era.leaves.items() if id(t) in leaves),
         )
+
+    def _edges(self, era: Era) -> tuple[int, ...]:
+        """The inputs of ``era`` whose history may lead to something wanted."""
+        for w in self.targets:
+            if isinstance(w, Tensor) or w[0].sequence < era.sequence:
+                return tuple(era.edges)
+        return ()
 
     def _lift(self, now: Era, era: Era, detail: Detail) -> None:
         """Bring the values saved by a closed recording into the present one."""
@@ -222,7 +229,7 @@ class Walk:
             reach = None
             if self.wanted is not None:
                 leaves = {id(w) for w in self.targets if isinstance(w, Tensor)}
-                reach = _reachable(era, gradients, set(asked), leaves)
+                reach = _reachable(era, gradients, set(asked), leaves, set(self._edges(era)))
             emitted, hit = sweep.run(symbolic, set(asked), reach)
             emitted = [(v, computed(g)) for v, g in emitted]
             hit = [(v, computed(g)) for v, g in hit]
@@ -372,8 +379,11 @@ def _release(era: Era, detail: Detail) -> None:
             era.saved.pop(i, None)
 
 
-def _reachable(era: Era, gradients: Arrived, asked: set[int], leaves: set[int]) -> set[int]:
-    """Ids of the values that depend on something wanted: asked values, leaves, older history."""
+def _reachable(
+    era: Era, gradients: Arrived, asked: set[int], leaves: set[int], edges: set[int]
+) -> set[int]:
+    """Ids of the values that depend on something wanted: asked values, leaves, older history
+    behind the inputs ``edges``."""
     found = set(asked)
     order: dict[int, Node] = {}
     stack: list[Value] = [v for v, _ in gradients.values()]
@@ -387,7 +397,8 @@ def _reachable(era: Era, gradients: Arrived, asked: set[int], leaves: set[int]) 
             era.is_leaf(v) if not isinstance(v, Result) or v.node.primitive.name == "leaf" else None
         )
         if isinstance(v, Input) and v.index in era.edges:
-            found.add(v.id)
+            if v.index in edges:
+                found.add(v.id)
         elif owner is not None:
             if id(owner) in leaves:
                 found.add(v.id)
