@@ -23,6 +23,7 @@ MODULES = (
     "inference",
     "depth",
     "cold_start",
+    "compile_time",
     "memory",
     "sklearn_mlp",
     "table",

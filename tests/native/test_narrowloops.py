@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from backlit.native.kernels.elementwise import FusedKernel, build, module_text
+from backlit.native.kernels.elementwise import FusedKernel, build, module_text, turns
 from backlit.native.kernels.expression import Const, Expression, Graph, Input, Reduce, call
 from backlit.native.kernels.narrowloops import is_narrow
 from backlit.native.machine import jit
@@ -101,7 +101,12 @@ def test_narrower_vectors(vector_bytes: int) -> None:
     graph = Graph([log_softmax(Input(0)), Reduce("sum", Input(0))])
     host = dataclasses.replace(jit.host(), vector_bytes=vector_bytes, scale_instruction=False)
     for cols in (3, 10):
-        library = jit.engine().load(module_text(graph, host, cols), ["run", "chunk"])
+        called = turns(graph, host, cols)
+        library = jit.engine().load(
+            module_text(graph, host, cols),
+            ["run", "chunk"],
+            imports={name: code.address(name) for name, code in called.items()},
+        )
         a = normal(33, cols)
         found = run(FusedKernel(library, graph, False), [a], 33, cols)
         expected = run(build([log_softmax(Input(0)), Reduce("sum", Input(0))], cols), [a], 33, cols)

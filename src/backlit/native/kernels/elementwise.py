@@ -50,12 +50,14 @@ class FusedKernel:
         graph: what it computes.
         flat: whether rows and cols do not matter, only their product.
         together: how many rows are taken at a time.
+        called: code that it calls.
     """
 
     library: jit.Library
     graph: Graph
     flat: bool
     together: int = 1
+    called: tuple[jit.Library, ...] = ()
 
     @property
     def address(self) -> int:
@@ -100,12 +102,22 @@ def build(
     together = _ROWS_TOGETHER if several else 1
     identity = f"elementwise\n{graph.identity()}\n{together} rows"
     identity += f"\n{narrow} columns" if narrow else ""
+    called = turns(graph, jit.host(), narrow)
     library = jit.engine().load(
         lambda: module_text(graph, columns=narrow, together=together),
         ["run", "chunk"],
         identity=identity,
+        imports={name: code.address(name) for name, code in called.items()},
     )
-    return FusedKernel(library, graph, flat, together)
+    return FusedKernel(library, graph, flat, together, tuple(called.values()))
+
+
+def turns(graph: Graph, host: jit.Host, columns: int | None) -> dict[str, jit.Library]:
+    """The code that the kernel for these ``columns`` calls, by the names of its functions."""
+    if columns is None:
+        return {}
+    loops = NarrowLoops(graph, ir.Module(), host, columns)
+    return {turn.name: turn.library() for turn in sorted(loops.turns())}
 
 
 def module_text(

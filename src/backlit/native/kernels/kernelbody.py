@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from backlit.native.kernels.expression import Graph, Node
 from backlit.native.kernels.vecmath import FUNCTIONS, maximum, minimum
-from backlit.native.kernels.vector import Lanes, Vec, declare
+from backlit.native.kernels.vector import Lanes, Vec, declare, lane_numbers
 from backlit.native.machine.jit import Host
 
 _I64 = ir.IntType(64)
@@ -159,9 +159,8 @@ class KernelBody:
         return value.ir, value.lanes.dtype
 
     def _shuffle(self, vector: Any, lanes: Iterable[int]) -> Any:
-        order = list(lanes)
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
-        return self.b.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        return self.b.shuffle_vector(vector, nothing, lane_numbers(lanes))
 
     def _splat(self, scalar: Any, dtype: str) -> Vec:
         lanes = self.lanes.with_dtype(dtype)

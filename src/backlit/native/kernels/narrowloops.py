@@ -17,8 +17,9 @@ from llvmlite import ir
 
 from backlit.native.kernels.expression import Graph, Node
 from backlit.native.kernels.kernelbody import COMBINE, KernelBody, for_range
+from backlit.native.kernels.turning import Turn, merged
 from backlit.native.kernels.vecmath import FUNCTIONS
-from backlit.native.kernels.vector import Lanes, Vec
+from backlit.native.kernels.vector import Lanes, Vec, lane_numbers
 from backlit.native.machine.jit import Host
 
 _I64 = ir.IntType(64)
@@ -138,7 +139,7 @@ class NarrowLoops(KernelBody):
         for output, base in zip(self.graph.outputs, self.out_bases, strict=True):
             node = self.graph.nodes[output]
             if node.varies:
-                self._write(values[output], self._at(base, offset, node.dtype), left)
+                self._write(node, values[output], self._at(base, offset, node.dtype), left)
             else:
                 self._store(values[output][0], base, row, self._mask(left, 0))
         return []
@@ -183,8 +184,7 @@ class NarrowLoops(KernelBody):
         if left is None:
             return None
         count = self._splat_any(self.b.trunc(left, _I32), _I32)
-        numbers = [start + lane for lane in range(self.width)]
-        places = ir.Constant(ir.VectorType(_I32, self.width), numbers)
+        places = lane_numbers(range(start, start + self.width))
         return self.lanes.wrap(self.b.icmp_signed("<", places, count))
 
     def _parts(self, left: Any) -> list[tuple[int, Vec | None]]:
@@ -196,20 +196,38 @@ class NarrowLoops(KernelBody):
             count = None if left is None else self.b.mul(left, _I64(self.columns))
             starts = [k * self.width for k in range(self.columns)]
             return [(at, self._mask(count, at)) for at in starts]
-        inside = [int(lane < self.columns) for lane in range(self.width)]
-        row = ir.Constant(ir.VectorType(ir.IntType(1), self.width), inside)
-        if left is None:
-            return [(r * self.columns, self.lanes.wrap(row)) for r in range(self.width)]
-        none = ir.Constant(row.type, None)
-        masks = (
-            self.b.select(self.b.icmp_signed(">", left, _I64(r)), row, none)
-            for r in range(self.width)
-        )
-        return [(r * self.columns, self.lanes.wrap(m)) for r, m in enumerate(masks)]
+        lanes = ir.VectorType(ir.IntType(1), self.width)
+        inside, none = ir.IntType(self.width)((1 << self.columns) - 1), ir.IntType(self.width)(0)
+        parts = []
+        for r in range(self.width):
+            bits = inside
+            if left is not None:
+                bits = self.b.select(self.b.icmp_signed(">", left, _I64(r)), inside, none)
+            parts.append((r * self.columns, self.lanes.wrap(self.b.bitcast(bits, lanes))))
+        return parts
 
     @property
     def _by_rows(self) -> bool:
         return self.is_turned and _FEW_COLUMNS < self.columns <= self.width
+
+    def turns(self) -> set[Turn]:
+        """The functions that the code calls."""
+        if not self._by_rows:
+            return set()
+        nodes = self.graph.nodes
+        read = [n for n in nodes if isinstance(n.payload, tuple) and n.payload[1] == "full"]
+        written = [nodes[o] for o in self.graph.outputs if nodes[o].varies]
+        found = {self._turns(n)[0] for n in read}
+        return found | {self._turns(n)[1] for n in written}
+
+    def _turns(self, node: Node) -> tuple[Turn, Turn]:
+        """From rows to columns, and back."""
+        width, columns = self.width, self.columns
+        return Turn(node.dtype, width, width, columns), Turn(node.dtype, width, columns, width)
+
+    def _turned(self, turn: Turn, vectors: list[Any]) -> list[Any]:
+        found = self.b.call(turn.declared(self.b.module), vectors)
+        return [self.b.extract_value(found, i) for i in range(turn.wanted)]
 
     def _input(self, number: int, node: Node, row: Any, start: Any, left: Any) -> list[Vec]:
         base = self.bases[number]
@@ -221,19 +239,19 @@ class NarrowLoops(KernelBody):
             return found
         vectors = [v.ir for v in found]
         if self._by_rows:
-            turned = self._transposed(vectors, self.columns)
+            turned = self._turned(self._turns(node)[0], vectors)
         else:
             turned = self._rearranged(
                 vectors, lambda j, lane: divmod(lane * self.columns + j, self.width)
             )
         return [Vec(found[0].lanes, v) for v in turned]
 
-    def _write(self, columns: list[Vec], first: Any, left: Any) -> None:
+    def _write(self, node: Node, columns: list[Vec], first: Any, left: Any) -> None:
         parts = columns if len(columns) == self.columns else columns * self.columns
         if self.is_turned:
             lanes, vectors = parts[0].lanes, [v.ir for v in parts]
             if self._by_rows:
-                turned = self._transposed(vectors, self.width)
+                turned = self._turned(self._turns(node)[1], vectors)
             else:
                 turned = self._rearranged(
                     vectors, lambda k, lane: divmod(k * self.width + lane, self.columns)[::-1]
@@ -256,42 +274,9 @@ class NarrowLoops(KernelBody):
                 order = [
                     self.width + lane if v == part else i for i, (v, lane) in enumerate(places)
                 ]
-                vector = self._merged(vector, vectors[part], order)
+                vector = merged(self.b, vector, vectors[part], order)
             found.append(vector)
         return found
-
-    def _transposed(self, vectors: list[Any], count: int) -> list[Any]:
-        """The first ``count`` columns of a square matrix of which the first rows are given.
-
-        Blocks off the diagonal change places, from halves of the matrix down to single elements
-        or, where columns become rows, the other way round; what no result needs is left out.
-        """
-        steps = [1 << k for k in range(self.width.bit_length() - 1)]
-        if count < self.width:
-            steps.reverse()
-        layers: list[dict[int, Any]] = [dict(enumerate(vectors)), *({} for _ in steps)]
-
-        def at(layer: int, i: int) -> Any:
-            if layer and i not in layers[layer]:
-                step = steps[layer - 1]
-                low, high = at(layer - 1, i & ~step), at(layer - 1, i | step)
-                skip = 0 if i & step == 0 else step
-                order = [
-                    lane + skip if lane & step == 0 else self.width + lane - step + skip
-                    for lane in range(self.width)
-                ]
-                made = None if low is None and high is None else self._merged(low, high, order)
-                layers[layer][i] = made
-            return layers[layer].get(i)
-
-        return [at(len(steps), i) for i in range(count)]
-
-    def _merged(self, low: Any, high: Any, order: list[int]) -> Any:
-        mask = ir.Constant(ir.VectorType(_I32, self.width), order)
-        undefined = ir.Constant((low or high).type, ir.Undefined)
-        return self.b.shuffle_vector(
-            undefined if low is None else low, undefined if high is None else high, mask
-        )
 
 
 def _lanes_of(dtype: str) -> str:

@@ -11,6 +11,7 @@ matching instruction at the builder's current position, so that a formula reads 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +21,31 @@ from llvmlite import ir
 Number = int | float
 
 
-class _Splat(ir.Constant):  # type: ignore[misc]  # llvmlite publishes no types
-    """A constant vector with one value in all lanes, printed in LLVM's short `splat (…)` form."""
+_I32 = ir.IntType(32)
+_NUMBERS = [ir.Constant(_I32, number) for number in range(256)]
 
-    def __init__(self, vector_type: Any, text: str) -> None:
+
+class _Written(ir.Constant):  # type: ignore[misc]  # llvmlite publishes no types
+    """A constant vector as LLVM reads it: to write each lane by itself would take far longer."""
+
+    def __init__(self, vector_type: Any, text: str, lanes: Any = None) -> None:
         self.type = vector_type
-        self.constant = text
+        self.constant = lanes
+        self.text = text
 
     def _get_reference(self) -> str:
-        return str(self.constant)
+        return self.text
+
+
+def lane_numbers(numbers: Iterable[int]) -> Any:
+    """A constant vector of whole numbers below 256, such as the lanes that a shuffle takes.
+
+    >>> str(lane_numbers([1, 0]))
+    '<2 x i32> <i32 1, i32 0>'
+    """
+    lanes = [_NUMBERS[number] for number in numbers]
+    text = ", ".join([f"i32 {lane.constant}" for lane in lanes])
+    return _Written(ir.VectorType(_I32, len(lanes)), f"<{text}>", lanes)
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,12 @@ class Lanes:
         rounded = float(np.dtype(self.dtype).type(value))
         (bits,) = struct.unpack("<Q", struct.pack("<d", rounded))
         kind = "float" if self.dtype == "float32" else "double"
-        return Vec(self, _Splat(self.float_type, f"splat ({kind} 0x{bits:016X})"))
+        return Vec(self, _Written(self.float_type, f"splat ({kind} 0x{bits:016X})"))
 
     def int_const(self, value: int) -> Vec:
         """An integer constant in all lanes."""
         text = f"splat (i{self.format.bits} {int(value)})"
-        return Vec(self, _Splat(self.int_type, text))
+        return Vec(self, _Written(self.int_type, text))
 
     def wrap(self, value: Any) -> Vec:
         """An existing SSA vector as a Vec."""
