@@ -17,7 +17,7 @@ from backlit.errors import IndexOutOfRange
 from backlit.native import runtime
 from backlit.native.machine import layout
 from backlit.native.products import batches
-from backlit.native.ready import columns, copies, indexed, integers, library, philox
+from backlit.native.ready import columns, copies, indexed, integers, library, lookups, philox
 from tests.native.programs import hot
 
 
@@ -51,9 +51,8 @@ def test_other_interpreters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_every_entry_has_an_address() -> None:
     """The names by which plans ask for entries are all there."""
-    names = ["fused", *integers.entries()]
-    names += [letter + n for letter in "sd" for n in ("gemm", "pick", "place")]
-    names += [n for m in (batches, columns, copies, indexed, philox) for n in m.names()]
+    modules = (batches, columns, copies, indexed, integers, lookups, philox)
+    names = ["fused", "sgemm", "dgemm", *(name for module in modules for name in module.names())]
     addresses = [library.address(name) for name in names]
     assert len(set(addresses)) == len(names)
     assert all(addresses)

@@ -188,7 +188,7 @@ def _lookup(step: Lookup, table: Table) -> None:
     table.address(step.index)
     table.address(step.out)
     table.add(step.rows, step.cols, step.ignore, int(any(step.x.strides)))
-    table.call(runtime().entry(_LETTER[step.out.dtype.name] + step.name), at, step)
+    table.call(address(_LETTER[step.out.dtype.name] + step.name), at, step)
 
 
 _ENTRIES: dict[type, Callable[[Any, Table], Any]] = {

@@ -18,7 +18,6 @@ from backlit.native.machine.builtin import builtin, interpreter
 from backlit.native.machine.once import once
 from backlit.native.machine.words import loads
 from backlit.native.products import blas
-from backlit.native.ready import integers
 
 ENTRIES, COUNT, COMPLETED = 4, 5, 6  # words of a table: its entries, how many, completed runs
 FAILED = 1 << 32  # added to the number of the entry that refused its operands
@@ -259,122 +258,19 @@ define i64 @{letter}gemm(ptr %a) {{
 }}
 """
 
-# out[i] = x[i, index[i]], 0 where index[i] = ignore.
-_PICK_WORDS = "*x *index *out rows cols ignore"
-# step of g: 0 where all rows share one number.
-_PLACE_WORDS = "*g *index *out rows cols ignore step"
-_PICK = """
-define i64 @{letter}pick(ptr %a) {{
-start:
-{pick_words}
-  br label %row
-
-row:
-  %i = phi i64 [0, %start], [%i.next, %stored]
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i, %rows
-  br i1 %more, label %one, label %done
-
-one:
-  %k.at = getelementptr i64, ptr %index, i64 %i
-  %k = load i64, ptr %k.at
-  %o = getelementptr {type}, ptr %out, i64 %i
-  %ignored = icmp eq i64 %k, %ignore
-  br i1 %ignored, label %zero, label %check
-
-zero:
-  store {type} 0.0, ptr %o
-  br label %stored
-
-check:
-  %inside = icmp ult i64 %k, %cols
-  br i1 %inside, label %take, label %bad
-
-bad:
-  ret i64 1
-
-take:
-  %base = mul i64 %i, %cols
-  %at = add i64 %base, %k
-  %p = getelementptr {type}, ptr %x, i64 %at
-  %v = load {type}, ptr %p
-  store {type} %v, ptr %o
-  br label %stored
-
-stored:
-  br label %row
-
-done:
-  ret i64 0
-}}
-
-; out[i, j] = g[i] where j = index[i] and index[i] is not ignored, else 0.
-define i64 @{letter}place(ptr %a) {{
-start:
-{place_words}
-  %count = mul i64 %rows, %cols
-  %bytes = mul i64 %count, {align}
-  call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 %bytes, i1 false)
-  br label %row
-
-row:
-  %i = phi i64 [0, %start], [%i.next, %stored]
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i, %rows
-  br i1 %more, label %one, label %done
-
-one:
-  %k.at = getelementptr i64, ptr %index, i64 %i
-  %k = load i64, ptr %k.at
-  %ignored = icmp eq i64 %k, %ignore
-  br i1 %ignored, label %stored, label %check
-
-check:
-  %inside = icmp ult i64 %k, %cols
-  br i1 %inside, label %put, label %bad
-
-bad:
-  ret i64 1
-
-put:
-  %base = mul i64 %i, %cols
-  %at = add i64 %base, %k
-  %p = getelementptr {type}, ptr %out, i64 %at
-  %from = mul i64 %i, %step
-  %q = getelementptr {type}, ptr %g, i64 %from
-  %v = load {type}, ptr %q
-  store {type} %v, ptr %p
-  br label %stored
-
-stored:
-  br label %row
-
-done:
-  ret i64 0
-}}
-"""
-
 
 class Runtime:
     """The linked runtime: the loop and the addresses of its entries."""
 
     def __init__(self) -> None:
-        loops = integers.entries()
-        kinds = (("s", "float", 4), ("d", "double", 8))
-        words = {"pick_words": loads(_PICK_WORDS), "place_words": loads(_PLACE_WORDS)}
-        parts = [_LOOP, "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"]
-        for letter, kind, align in kinds:
-            parts.append(_GEMM.format(letter=letter, type=kind, words=loads(_GEMM_WORDS)))
-            parts.append(_PICK.format(letter=letter, type=kind, align=align, **words))
+        words = loads(_GEMM_WORDS)
+        products = (
+            _GEMM.format(letter=letter, type=kind, words=words)
+            for letter, kind in (("s", "float"), ("d", "double"))
+        )
         self.library = jit.engine().load(
-            "\n".join([*parts, *loops.values()]),
-            [
-                "run",
-                "run_objects",
-                "fused",
-                *(k + n for k in "sd" for n in ("gemm", "pick", "place")),
-                *loops,
-            ],
+            "\n".join([_LOOP, *products]),
+            ["run", "run_objects", "fused", "sgemm", "dgemm"],
             imports={
                 "float_type": id(float),
                 "int_type": id(int),
@@ -396,7 +292,7 @@ class Runtime:
         return int(self._releasing(id(inputs), id(outputs), id(numbers), table.ctypes.data))
 
     def entry(self, name: str) -> int:
-        """The address of an entry: fused, s or d before gemm, pick, place, or a loop."""
+        """The address of an entry: fused, sgemm or dgemm."""
         return self.library.address(name)
 
 

@@ -2,7 +2,8 @@
 
     expression.py    what a kernel computes (scalar.py: from an op card's scalar function)
     elementwise.py   build and run kernels; kernelbody.py: what their loops over rows share
-    rowloops.py      the loops where rows are long; narrowloops.py: where they are short
+    rowloops.py      the loops where rows are long; narrowloops.py: where they are short, and
+                     turning.py: how such rows become columns
     vector.py        Lanes and Vec: arithmetic on vectors of W floats, emitted as LLVM IR
     vecmath.py       exp, log … by name (vecexp.py, vectrig.py, vecpow.py, coefficients.py)
 

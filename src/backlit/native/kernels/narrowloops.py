@@ -198,7 +198,7 @@ class NarrowLoops(KernelBody):
             return [(at, self._mask(count, at)) for at in starts]
         lanes = ir.VectorType(ir.IntType(1), self.width)
         inside, none = ir.IntType(self.width)((1 << self.columns) - 1), ir.IntType(self.width)(0)
-        parts = []
+        parts: list[tuple[int, Vec | None]] = []
         for r in range(self.width):
             bits = inside
             if left is not None:

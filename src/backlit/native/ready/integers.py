@@ -7,6 +7,7 @@ time; what they spare is the way back to Python in the middle of a step. Arithme
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from backlit.native.machine.words import loads
@@ -150,12 +151,9 @@ def _widen(kind: str) -> str:
   store {kind} %w, ptr %o"""
 
 
-def entries() -> dict[str, str]:
-    """The IR of every entry, by name.
-
-    >>> sorted(entries())[:4]
-    ['count', 'float32_argmax', 'float32_widen', 'float64_argmax']
-    """
+@functools.cache
+def _entries() -> dict[str, str]:
+    """The IR of every entry, by name."""
     unary, binary = {"words": loads(_UNARY_WORDS)}, {"words": loads(_BINARY_WORDS)}
     found = {"count": _UNARY.format(name="count", **unary, **_COUNT)}
     bodies: tuple[tuple[Callable[[str], str], dict[str, str]], ...] = (
@@ -172,6 +170,20 @@ def entries() -> dict[str, str]:
         name = f"{dtype}_argmax"
         found[name] = _ARGMAX.format(name=name, type=kind, words=loads(_ARGMAX_WORDS))
     return found
+
+
+def names() -> list[str]:
+    """The entries that `module_text` can define.
+
+    >>> sorted(names())[:4]
+    ['count', 'float32_argmax', 'float32_widen', 'float64_argmax']
+    """
+    return list(_entries())
+
+
+def module_text(name: str) -> str:
+    """The IR of one of them."""
+    return _entries()[name]
 
 
 BINARY = frozenset((*_COMPARISONS, *_ARITHMETIC))

@@ -7,17 +7,16 @@ from collections.abc import Callable
 
 from backlit.native.machine import jit
 from backlit.native.products import batches
-from backlit.native.ready import columns, copies, indexed, philox
+from backlit.native.ready import columns, copies, indexed, integers, lookups, philox
 from backlit.native.runtime import runtime
 
 
 @functools.cache
 def _makers() -> dict[str, Callable[[str], str]]:
     """Name of an entry → what gives the text of its module."""
-    makers: dict[str, Callable[[str], str]] = dict.fromkeys(copies.names(), copies.module_text)
-    makers |= dict.fromkeys(indexed.names(), indexed.module_text)
-    makers |= dict.fromkeys(batches.names(), batches.module_text)
-    makers |= dict.fromkeys(philox.names(), philox.module_text)
+    makers: dict[str, Callable[[str], str]] = {}
+    for module in (batches, copies, indexed, integers, lookups, philox):
+        makers |= dict.fromkeys(module.names(), module.module_text)
     for_columns = functools.partial(columns.module_text, host=jit.host())
     return makers | dict.fromkeys(columns.names(), for_columns)
 
