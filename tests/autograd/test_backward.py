@@ -252,6 +252,24 @@ def test_leaves_refuse_in_place_changes_while_recording() -> None:
     assert x.requires_grad
 
 
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, backlit.eager])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_writing_to_a_detached_view_passes_on_no_history(mode: Any, tracked: bool) -> None:
+    """What shares the memory gets the values and keeps its own history, or none, as in PyTorch."""
+    with mode():
+        a, c = leaf(1.0, 2.0), leaf(3.0, 4.0)
+        b = c * 2 if tracked else backlit.zeros(2, dtype=c.dtype)
+        d = b.detach()
+        d.add_(a)
+        assert d.requires_grad
+        assert b.requires_grad is tracked
+        assert b.tolist() == d.tolist() == ([7.0, 10.0] if tracked else [1.0, 2.0])
+        (d.sum() + b.sum()).backward()
+        assert a.grad is not None
+        assert a.grad.tolist() == [1.0, 1.0]
+        assert (None if c.grad is None else c.grad.tolist()) == ([2.0, 2.0] if tracked else None)
+
+
 def test_detach_and_no_grad_stop_gradients() -> None:
     """Neither a detached tensor nor one made under no_grad passes gradients on."""
     x = leaf(3.0)

@@ -139,6 +139,8 @@ def _write_through(t: Tensor, new: Tensor, name: str, grad: bool) -> None:
     try:
         for (card, args, attrs), stage in zip(reversed(view.moves), reversed(stages), strict=True):
             value = write_move(name, card, stage, value, args, attrs)
+        if value.requires_grad and not grad:  # what a detached view passes on is values only
+            value = PRIMITIVES["detach"](value)
         rebind(view.base, value, name)
     finally:
         local.era.set_grad(was)
