@@ -390,11 +390,11 @@ def gradient(w: Writer) -> None:
     w.write(f"if {v.name}.requires_grad and {x.name}.requires_grad:")
     create = w.choice(["True", "False"])
     w.write(
-        f"    g, = m.autograd.grad({v.name}.sum(), [{x.name}], retain_graph=True, "
+        f"    gradient, = m.autograd.grad({v.name}.sum(), [{x.name}], retain_graph=True, "
         f"create_graph={create}, "
         "allow_unused=True)"
     )
-    w.write("    seen.append(None if g is None else g.tolist())")
+    w.write("    seen.append(None if gradient is None else gradient.tolist())")
 
 
 STATEMENTS: list[Callable[[Writer], None]] = [
