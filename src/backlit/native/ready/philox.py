@@ -62,17 +62,18 @@ def _uniform(module: Any, dtype: str) -> None:
         return [b.fmul(b.uitofp(b.lshr(w, _I64(shift)), kind), kind(unit)) for w in words]
 
     def eight(at: Any, _: list[Any]) -> list[Any]:
-        for k, number in enumerate(numbers(at)):
-            b.store(number, b.gep(out, [b.add(at, _I64(k))], source_etype=kind))
+        found, places = numbers(at), [b.add(at, _I64(k)) for k in range(8)]
+        with b.if_else(b.icmp_signed("<", places[-1], end)) as (whole, part):
+            with whole:
+                for place, number in zip(places, found, strict=True):
+                    b.store(number, b.gep(out, [place], source_etype=kind))
+            with part:
+                for place, number in zip(places, found, strict=True):
+                    with b.if_then(b.icmp_signed("<", place, end)):
+                        b.store(number, b.gep(out, [place], source_etype=kind))
         return []
 
-    at, _ = for_range(b, begin, end, 8, [], eight)
-    rest = b.icmp_signed("<", at, end)
-    with b.if_then(rest):
-        for k, number in enumerate(numbers(at)):
-            here = b.add(at, _I64(k))
-            with b.if_then(b.icmp_signed("<", here, end)):
-                b.store(number, b.gep(out, [here], source_etype=kind))
+    for_range(b, begin, b.add(end, _I64(7)), 8, [], eight)
     b.ret_void()
 
 
