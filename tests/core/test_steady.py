@@ -187,6 +187,29 @@ def test_whatever_happens_between_calls(
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("disturbance", DISTURBANCES.values(), ids=DISTURBANCES)
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_kinds_take_turns(optimizer: str, disturbance: Callable[[Training], None]) -> None:
+    """The last batch of an epoch is smaller: its replay is steady, too, while the other rests;
+    whatever happens between them, results are the plain loop's, to the bit."""
+    found = []
+    for captured in (True, False):
+        training = Training(optimizer, lr=0.01)
+        run: Any = backlit.capture(training.step) if captured else training.step
+        for i in range(2 * CALLS):
+            n = 12 if (i + 1) % 5 else 7
+            if i in (45, 54, 65):  # after the smaller batch, before it, and after it again
+                if captured and i == 45:
+                    whole, smaller = (kind.replay for kind in run._kinds.values())
+                    assert None not in (smaller._steady, whole._resting)
+                disturbance(training)
+            training.losses.append(run(backlit.tensor(X[:n]), backlit.tensor(Y[:n])))
+        assert all(held.tolist() == before for held, before in training.held if before)
+        held = [held.tolist() for held, before in training.held if not before]
+        found.append([[loss.item() for loss in training.losses], training.state(), held])
+    assert found[0] == found[1]
+
+
 def test_losses_that_are_kept_differ() -> None:
     """Every call's result has an array of its own."""
     training = Training()

@@ -57,6 +57,7 @@ class Captured(Generic[P, R]):
         self.function = function
         self.why = "not called yet"
         self._kinds: dict[Any, _Kind] = {}
+        self._latest: Replay | None = None  # the one that ran last
         functools.update_wrapper(self, function)
 
     def __reduce__(self) -> Any:
@@ -80,14 +81,24 @@ class Captured(Generic[P, R]):
         except TypeError:
             self.why = "an argument is neither a tensor nor hashable"
             return self.function(*args, **kwargs)
-        if kind is not None and kind.replay is not None:
+        replay = None if kind is None else kind.replay
+        if replay is not None:
             era = local.era
             if era.here.parent is not None:
                 era.flush()
-            if kind.replay.is_current():
-                return kind.replay.run(args)
-            kind.replay, kind.attempts = None, 0
+            if replay is not self._latest:
+                self._take_turn(replay)
+            if replay.is_current():
+                return replay.run(args)
+            kind.replay, kind.attempts = None, 0  # type: ignore[union-attr]
+        self._take_turn(None)
         return self._observe(found, args)
+
+    def _take_turn(self, replay: Replay | None) -> None:
+        """Have the replay of another kind let go of what this call is going to rewrite."""
+        latest, self._latest = self._latest, replay
+        if latest is not None:
+            latest.rest()
 
     def _observe(self, key: Any, args: Any) -> Any:
         """Call the function, and find out whether it repeats."""

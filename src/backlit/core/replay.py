@@ -42,6 +42,7 @@ class Replay:
             (g.owner, two.had_gradient[id(g.owner)]) for s in self.stages for g in s.gradients
         ]
         self._steady: Steady | None = None
+        self._resting: Steady | None = None  # while another replay rewrites the same tensors
         self._patience = Patience()
 
     def _numbers(self, one: Observer, two: Observer) -> None:
@@ -83,6 +84,12 @@ class Replay:
             if steady.holds():
                 return True
             self._give_up(steady)
+        elif self._resting is not None:
+            steady, self._resting = self._resting, None
+            if steady.wakes() and steady.holds():
+                self._steady = steady
+                return True
+            self._give_up(steady)
         if self.changes != changes.count:
             return False
         for t, had in self.had_gradient:
@@ -101,6 +108,12 @@ class Replay:
             if found is None:
                 self._patience.failed(0)
         return True
+
+    def rest(self) -> None:
+        """Another replay is going to rewrite the same tensors."""
+        steady, self._steady = self._steady, None
+        if steady is not None and steady.rests():
+            self._resting = steady
 
     def _give_up(self, found: Steady) -> None:
         """Something has moved. Whatever the steady replay holds, it lets go."""

@@ -5,6 +5,9 @@ arrays, and nobody else holds them. Then the next call need not hand all of them
 facts that this rests on are noted once; native code checks them, runs the program, and counts the
 changes, in one call. Where a fact no longer holds, nothing has been done yet, and the replay goes
 its longer way.
+
+Replays for other kinds of arguments (the last batch, which is smaller) rewrite the same arrays, and
+do so only if nobody else holds them. While they have their turn, this one rests.
 """
 
 from __future__ import annotations
@@ -108,9 +111,16 @@ class Steady:
         self._results: list[Any] = [None] * len(table.places)
         for i, array in repeated.constants:
             self._inputs[i] = array
+        outputs = {id(t): table.places[k] for k, t in repeated.rewritten}
+        self._rewritten = [
+            (t, i, outputs[id(t)]) for i, t, _ in repeated.closed if id(t) in outputs
+        ]
+        self._gradients = [(g, table.places[g.output]) for g in repeated.gradients]
+        if any(_lacks_gradient(t) is had for t, had in had_gradient) or not self.wakes():
+            raise _Unsteady
         facts = _Facts([*table.facts, Slot(changes, "count", changes.count)])
-        for t, had in had_gradient:
-            _has_gradient(t, had, facts)
+        for t, _ in had_gradient:
+            _note_gradient(t, facts)
         self._enter(repeated, table, facts)
         taken = [k for k, _ in repeated.rewritten] + [g.output for g in repeated.gradients]
         places = [table.places[k] for k in taken]
@@ -120,20 +130,45 @@ class Steady:
         places += [at for _, at, _, _ in self._fresh]
         if len(set(places)) < len(places) or not repeated.returned.isdisjoint(taken):
             raise _Unsteady
-        for g in repeated.gradients:
-            self._receive(g, table, facts)
+        for g, at in self._gradients:
+            self._receive(g, at, table, facts)
         self._run: Any = table.steady(facts.slots_and_counts, facts.counters)
         self._held = facts.others()
         self.holds: Callable[[], bool] = self._run.holds
 
+    def rests(self) -> bool:
+        """Hold no array that is rewritten; whether it can, no call being under way."""
+        if not self._turn.acquire(False):
+            return False
+        for _, i, at in self._rewritten:
+            self._inputs[i] = self._outputs[at] = None
+        for _, at in self._gradients:
+            self._outputs[at] = None
+        self._turn.release()
+        return True
+
+    def wakes(self) -> bool:
+        """Take the arrays that are rewritten; whether they are there."""
+        try:
+            for t, i, at in self._rewritten:
+                self._inputs[i] = self._outputs[at] = _own_array(t)
+            for g, at in self._gradients:
+                self._outputs[at] = _own_array(g.last)
+                x = g.owner._x
+                if x is None or x.grad is None:
+                    return False
+                x.grad = g.last  # instead of another replay's, which this run would end, too
+        except _Unsteady:
+            return False
+        return True
+
     def _enter(self, repeated: Repeated, table: Any, facts: _Facts) -> None:
         """The arrays of tensors closed over go in, and those that are rewritten also out."""
-        outputs = {id(t): table.places[k] for k, t in repeated.rewritten}
+        outputs = {id(t): at for t, _, at in self._rewritten}
         for i, t, _ in repeated.closed:
-            array = t._data
+            array = self._inputs[i] = t._data
             if array is None:
                 raise _Unsteady
-            self._inputs[i] = array
             facts.slot(t, "_var", t._var)
             facts.slot(t, "_data", array)
             at = outputs.get(id(t))
@@ -141,24 +176,20 @@ class Steady:
                 continue
             x = extra(t)
             x.views = [w for w in x.views if w() is not None] or None if x.views else None
-            if (at, i) not in table.donors or array.base is not None:
+            if (at, i) not in table.donors:
                 raise _Unsteady
-            self._outputs[at] = array
             facts.references(array, 3)  # of the tensor and of the two lists here
             facts.slot(t, "_x", x)
             facts.slot(x, "views", None)
             facts.counters.append((x, "version"))
         for t, _ in repeated.added_to:
-            _has_gradient(t, True, facts)
+            if _lacks_gradient(t):
+                raise _Unsteady
+            _note_gradient(t, facts)
 
-    def _receive(self, g: Gradient, table: Any, facts: _Facts) -> None:
+    def _receive(self, g: Gradient, at: int, table: Any, facts: _Facts) -> None:
         """The array of a gradient is written again if nobody holds it, nor the tensor around it."""
-        t, x = g.last, g.owner._x
-        array = None if t is None else t._data
-        if t is None or x is None or array is None or array.base is not None:
-            raise _Unsteady
-        at = table.places[g.output]
-        self._outputs[at] = array
+        t, x, array = g.last, g.owner._x, self._outputs[at]
         facts.slot(g.owner, "_x", x)
         facts.slot(x, "grad", t)
         facts.references(t, 2)  # as `g.last` and as the gradient
@@ -191,14 +222,23 @@ class Steady:
             self._turn.release()
 
 
-def _has_gradient(t: Tensor, has: bool, facts: _Facts) -> None:
-    """Whether ``t`` has a gradient stays as it is."""
-    x = t._x
-    if (x is not None and x.grad is not None) is not has:
+def _own_array(t: Tensor | None) -> Any:
+    """The array of a tensor, which may be written to."""
+    array: Any = None if t is None else t._data
+    if array is None or array.base is not None:
         raise _Unsteady
-    facts.slot(t, "_x", x)
-    if x is not None:
-        facts.slot(x, "grad", x.grad)
+    return array
+
+
+def _lacks_gradient(t: Tensor) -> bool:
+    return t._x is None or t._x.grad is None
+
+
+def _note_gradient(t: Tensor, facts: _Facts) -> None:
+    """Whether ``t`` has a gradient stays as it is."""
+    facts.slot(t, "_x", t._x)
+    if t._x is not None:
+        facts.slot(t._x, "grad", t._x.grad)
 
 
 def steady_form(repeated: Repeated, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
