@@ -42,7 +42,9 @@ from backlit.native.steps import (
 )
 from backlit.native.table import Places, Segment, Table
 
-_LONG = 2_000_000  # elements of work from which other Python threads may run meanwhile
+# Elements of work from which other Python threads may run meanwhile: at worst, the 5 ms that they
+# wait for each other anyway.
+_LONG = 5_000_000
 
 
 @dataclass
