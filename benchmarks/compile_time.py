@@ -68,9 +68,9 @@ def compile_time() -> str:
         )  # fmt: skip
     head = ("processor time, ms", "libraries", "in all", "each, mean", "longest", "asked", "of")
     return (
-        "Machine code that one training step needs in a process with an empty cache: kernels and the "
-        "parts that they share, the native loop, and what makes the weights. Compiled at once here "
-        "(tier hot), so that nothing else runs beside it; in the background otherwise.\n\n"
+        "Machine code that one training step needs in a process with an empty cache: kernels and "
+        "the parts that they share, the native loop, and what makes the weights. Compiled at once "
+        "here (tier hot), so that nothing else runs beside it; in the background otherwise.\n\n"
         + table(head, rows)
     )
 
