@@ -104,7 +104,7 @@ class Replay:
                 if t._x is None or t._x.grad is not g:
                     return False
         if len(self.stages) == 1 and self._patience.is_over():
-            found = self._steady = steady_form(self.stages[0], self.had_gradient)
+            found = self._steady = steady_form(self.stages[0])
             if found is None:
                 self._patience.failed(0)
         return True

@@ -90,21 +90,19 @@ class Steady:
     """One program, run on the arrays that the tensors of a replay hold.
 
     Args:
-        repeated: how the replay runs its only program.
-        had_gradient: whether each tensor has a gradient when a call begins.
+        repeated: how the replay runs its only program, whose tensors and gradients are as it
+            expects them.
     """
 
-    def __init__(self, repeated: Repeated, had_gradient: list[tuple[Tensor, bool]]) -> None:
+    def __init__(self, repeated: Repeated) -> None:
         table = repeated.program.runner.table()
         if table is None:
             raise _Unsteady
         self.runs = 0
         self._turn = threading.Lock()  # the lists are one call's at a time
-        self._arguments, self._moved, self._varying = (
-            repeated.arguments,
-            repeated.moved,
-            repeated.varying,
-        )
+        self._arguments = repeated.arguments
+        self._moved = repeated.moved
+        self._varying = repeated.varying
         self._numbers = repeated.numbers.copy()
         self._inputs: list[Any] = [None] * repeated.n_inputs
         self._outputs: list[Any] = [None] * len(table.fresh)
@@ -116,12 +114,10 @@ class Steady:
             (t, i, outputs[id(t)]) for i, t, _ in repeated.closed if id(t) in outputs
         ]
         self._gradients = [(g, table.places[g.output]) for g in repeated.gradients]
-        if any(_lacks_gradient(t) is had for t, had in had_gradient) or not self.wakes():
+        if not self.wakes():
             raise _Unsteady
         facts = _Facts([*table.facts, Slot(changes, "count", changes.count)])
-        for t, _ in had_gradient:
-            _note_gradient(t, facts)
-        self._enter(repeated, table, facts)
+        self._enter(repeated, table, outputs, facts)
         taken = [k for k, _ in repeated.rewritten] + [g.output for g in repeated.gradients]
         places = [table.places[k] for k in taken]
         self._fresh: list[tuple[int, int, tuple[int, ...], Any]] = [
@@ -162,9 +158,10 @@ class Steady:
             return False
         return True
 
-    def _enter(self, repeated: Repeated, table: Any, facts: _Facts) -> None:
+    def _enter(
+        self, repeated: Repeated, table: Any, outputs: dict[int, int], facts: _Facts
+    ) -> None:
         """The arrays of tensors closed over go in, and those that are rewritten also out."""
-        outputs = {id(t): at for t, _, at in self._rewritten}
         for i, t, _ in repeated.closed:
             array = self._inputs[i] = t._data
             if array is None:
@@ -182,10 +179,9 @@ class Steady:
             facts.slot(t, "_x", x)
             facts.slot(x, "views", None)
             facts.counters.append((x, "version"))
-        for t, _ in repeated.added_to:
-            if _lacks_gradient(t):
-                raise _Unsteady
-            _note_gradient(t, facts)
+        for t, g in repeated.added_to:
+            facts.slot(t, "_x", t._x)
+            facts.slot(t._x, "grad", g)
 
     def _receive(self, g: Gradient, at: int, table: Any, facts: _Facts) -> None:
         """The array of a gradient is written again if nobody holds it, nor the tensor around it."""
@@ -230,21 +226,10 @@ def _own_array(t: Tensor | None) -> Any:
     return array
 
 
-def _lacks_gradient(t: Tensor) -> bool:
-    return t._x is None or t._x.grad is None
-
-
-def _note_gradient(t: Tensor, facts: _Facts) -> None:
-    """Whether ``t`` has a gradient stays as it is."""
-    facts.slot(t, "_x", t._x)
-    if t._x is not None:
-        facts.slot(t._x, "grad", t._x.grad)
-
-
-def steady_form(repeated: Repeated, had_gradient: list[tuple[Tensor, bool]]) -> Steady | None:
+def steady_form(repeated: Repeated) -> Steady | None:
     """The steady form of a replay, if nothing moves."""
     try:
-        found = Steady(repeated, had_gradient)
+        found = Steady(repeated)
     except _Unsteady:
         return None
     return found if found.holds() else None

@@ -396,9 +396,6 @@ def _wrong_kind(name: str, x: Any, kind: str) -> Exception:
     )
 
 
-__all__ = ["Module", "Registry"]
-
-
 def _has(module: Module, name: str) -> bool:
     """``hasattr`` without the search for similar names, which takes longer than making a layer."""
     try:
@@ -406,3 +403,6 @@ def _has(module: Module, name: str) -> bool:
     except AttributeError:
         return False
     return True
+
+
+__all__ = ["Module", "Registry"]
