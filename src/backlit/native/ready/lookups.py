@@ -6,18 +6,15 @@ from backlit.native.machine.words import loads
 
 _KINDS = {"s": ("float", 4), "d": ("double", 8)}
 
-# out[i] = x[i, index[i]], 0 where index[i] = ignore.
-_PICK_WORDS = "*x *index *out rows cols ignore"
-# step of g: 0 where all rows share one number.
-_PLACE_WORDS = "*g *index *out rows cols ignore step"
-_PICK = """
-define i64 @{letter}pick(ptr %a) {{
+# Goes over the rows, of which each names a column; one that it does not have ends it with 1.
+_ROWS = """
+define i64 @{name}(ptr %a) {{
 start:
-{pick_words}
-  br label %row
+{words}
+{before}  br label %row
 
 row:
-  %i = phi i64 [0, %start], [%i.next, %stored]
+  %i = phi i64 [0, %start], [%i.next, %done.one]
   %i.next = add i64 %i, 1
   %more = icmp slt i64 %i, %rows
   br i1 %more, label %one, label %done
@@ -25,30 +22,25 @@ row:
 one:
   %k.at = getelementptr i64, ptr %index, i64 %i
   %k = load i64, ptr %k.at
-  %o = getelementptr {type}, ptr %out, i64 %i
-  %ignored = icmp eq i64 %k, %ignore
-  br i1 %ignored, label %zero, label %check
+  %is.ignored = icmp eq i64 %k, %ignore
+  br i1 %is.ignored, label %ignored, label %check
 
-zero:
-  store {type} 0.0, ptr %o
-  br label %stored
+ignored:
+{ignored}  br label %done.one
 
 check:
   %inside = icmp ult i64 %k, %cols
-  br i1 %inside, label %take, label %bad
+  br i1 %inside, label %found, label %bad
 
 bad:
   ret i64 1
 
-take:
+found:
   %base = mul i64 %i, %cols
   %at = add i64 %base, %k
-  %p = getelementptr {type}, ptr %x, i64 %at
-  %v = load {type}, ptr %p
-  store {type} %v, ptr %o
-  br label %stored
+{found}  br label %done.one
 
-stored:
+done.one:
   br label %row
 
 done:
@@ -56,54 +48,41 @@ done:
 }}
 """
 
-# out[i, j] = g[i] where j = index[i] and index[i] is not ignored, else 0.
-_PLACE = """
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+# out[i] = x[i, index[i]], 0 where index[i] = ignore.
+_PICK = {
+    "words": loads("*x *index *out rows cols ignore"),
+    "before": "",
+    "ignored": """\
+  %o.ignored = getelementptr {type}, ptr %out, i64 %i
+  store {type} 0.0, ptr %o.ignored
+""",
+    "found": """\
+  %p = getelementptr {type}, ptr %x, i64 %at
+  %v = load {type}, ptr %p
+  %o = getelementptr {type}, ptr %out, i64 %i
+  store {type} %v, ptr %o
+""",
+}
 
-define i64 @{letter}place(ptr %a) {{
-start:
-{place_words}
+# out[i, j] = g[i] where j = index[i] and index[i] is not ignored, else 0. step of g: 0 where all
+# rows share one number.
+_PLACE = {
+    "words": loads("*g *index *out rows cols ignore step"),
+    "before": """\
   %count = mul i64 %rows, %cols
-  %bytes = mul i64 %count, {align}
+  %bytes = mul i64 %count, {size}
   call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 %bytes, i1 false)
-  br label %row
-
-row:
-  %i = phi i64 [0, %start], [%i.next, %stored]
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i, %rows
-  br i1 %more, label %one, label %done
-
-one:
-  %k.at = getelementptr i64, ptr %index, i64 %i
-  %k = load i64, ptr %k.at
-  %ignored = icmp eq i64 %k, %ignore
-  br i1 %ignored, label %stored, label %check
-
-check:
-  %inside = icmp ult i64 %k, %cols
-  br i1 %inside, label %put, label %bad
-
-bad:
-  ret i64 1
-
-put:
-  %base = mul i64 %i, %cols
-  %at = add i64 %base, %k
+""",
+    "ignored": "",
+    "found": """\
   %p = getelementptr {type}, ptr %out, i64 %at
   %from = mul i64 %i, %step
   %q = getelementptr {type}, ptr %g, i64 %from
   %v = load {type}, ptr %q
   store {type} %v, ptr %p
-  br label %stored
-
-stored:
-  br label %row
-
-done:
-  ret i64 0
-}}
-"""
+""",
+}
+_DECLARED = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n"
 
 
 def names() -> list[str]:
@@ -117,9 +96,7 @@ def module_text(name: str) -> str:
     >>> "@spick" in module_text("spick")
     True
     """
-    letter, entry = name[0], name[1:]
-    kind, size = _KINDS[letter]
-    if entry == "pick":
-        return _PICK.format(letter=letter, type=kind, pick_words=loads(_PICK_WORDS))
-    words = loads(_PLACE_WORDS)
-    return _PLACE.format(letter=letter, type=kind, align=size, place_words=words)
+    kind, size = _KINDS[name[0]]
+    parts = _PICK if name[1:] == "pick" else _PLACE
+    filled = {key: part.format(type=kind, size=size) for key, part in parts.items()}
+    return _DECLARED + _ROWS.format(name=name, **filled)
