@@ -69,6 +69,17 @@ def steady_of(run: Captured[..., Any]) -> Any:
     return kind.replay._steady
 
 
+def steady_training() -> tuple[Training, Captured[..., Any], Any, Any]:
+    """A network, its captured step, which is steady, and the step's arguments."""
+    training = Training()
+    run = backlit.capture(training.step)
+    x, y = backlit.tensor(X), backlit.tensor(Y)
+    for _ in range(6):
+        run(x, y)
+    assert steady_of(run) is not None
+    return training, run, x, y
+
+
 def halve(training: Training) -> None:
     with backlit.no_grad():
         training.weight.mul_(0.5)
@@ -235,12 +246,7 @@ def test_arguments_that_are_no_plain_arrays() -> None:
 
 def test_an_error_changes_nothing() -> None:
     """An index out of range in a steady replay is the error that the plain loop raises."""
-    training = Training()
-    run = backlit.capture(training.step)
-    x, y = backlit.tensor(X), backlit.tensor(Y)
-    for _ in range(6):
-        run(x, y)
-    assert steady_of(run) is not None
+    training, run, x, y = steady_training()
     before = training.state()
     with pytest.raises(IndexError):
         run(x, backlit.tensor(Y + 5))
@@ -267,11 +273,7 @@ def test_generators_go_on() -> None:
 
 def test_who_watches_sees_the_runs() -> None:
     """A profile counts the kernels of calls that were steady before it began."""
-    training = Training()
-    run = backlit.capture(training.step)
-    x, y = backlit.tensor(X), backlit.tensor(Y)
-    for _ in range(6):
-        run(x, y)
+    _, run, x, y = steady_training()
     with backlit.profile() as profile:
         run(x, y)
     assert steady_of(run) is None
@@ -331,11 +333,7 @@ def test_nothing_is_held_when_it_is_over() -> None:
     """Once something has moved, the arrays of before are let go."""
     import weakref
 
-    training = Training()
-    run = backlit.capture(training.step)
-    x, y = backlit.tensor(X), backlit.tensor(Y)
-    for _ in range(6):
-        run(x, y)
+    training, run, x, y = steady_training()
     array = weakref.ref(training.weight._data)
     training.weight.data = backlit.ones(4, 3)
     assert array() is not None
