@@ -26,8 +26,8 @@ Y = np.random.default_rng(1).integers(0, 2, 12)
 
 @pytest.fixture(autouse=True)
 def hot() -> Iterator[None]:
-    """Every program runs natively from its first run on."""
-    with config.flags(tier="hot"):
+    """Every program runs natively from its first run on, and in no other tier beside it."""
+    with config.flags(tier="hot", compare=False):
         yield
 
 
